@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help man deb release run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help man deb release run demo test test-all test-damage coverage lint bench bench-record bench-instructions bench-scale peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -49,11 +49,17 @@ lint: dev ## check style and types
 
 ##@ Measure
 
-bench: dev ## measure a query on each path, beside the other servers that are installed: about five minutes
+bench: dev ## measure a query on each path, beside the other servers that are installed: about ten minutes
 	@exec $(PY) -m loadtest bench $(ARGS)
 
 bench-record: dev ## the same, and keep the ratios in docs/performance-history.jsonl and docs/performance.md
 	@exec $(PY) -m loadtest bench --record $(ARGS)
+
+bench-scale: dev ## measure resolvers with more names, tenants and workers, and draw the curves: a quarter of an hour
+	@exec $(PY) -m loadtest scale --record $(ARGS)
+
+bench-instructions: dev ## count the instructions of a query on each path in callgrind, and keep them: a quarter of a minute
+	@exec $(PY) -m loadtest instructions --record $(ARGS)
 
 peers: ## install the servers that bench compares with (Debian packages; none of their services is left running)
 	@.ci/apt-install dnsdist unbound pdns-recursor dnsmasq-base bind9 knot-resolver

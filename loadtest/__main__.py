@@ -17,8 +17,10 @@ from loadtest import compare as comparemod
 from loadtest import encrypted_goals, namedata, server, zoneserver
 from loadtest import fleet as fleetmod
 from loadtest import history as historymod
+from loadtest import instructions as instructionsmod
 from loadtest import malformed as malformedmod
 from loadtest import replay as replaymod
+from loadtest import scale as scalemod
 from loadtest import sizing as sizingmod
 from loadtest import soak as soakmod
 from loadtest import zone as zonemod
@@ -27,6 +29,7 @@ from loadtest.loopback import Address, loopback
 from loadtest.measure import FULL, QUICK
 from loadtest.peers import ALL, named
 from loadtest.soakplay import Plan
+from pdns.version import COMMIT
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 ServerOption = Annotated[tuple[str, int] | None, typer.Option("--server", metavar="ADDRESS PORT", help="the server to try")]
@@ -39,11 +42,14 @@ _READY_TIMEOUT_S = 30.0
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="about two minutes instead of several")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="about four minutes instead of ten")] = False,
     peers: Annotated[str, typer.Option(help="which to measure beside ours, with commas; those not installed are named")] = "all",
     no_peers: Annotated[bool, typer.Option("--no-peers", help="ours alone")] = False,
     data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,
     record: Annotated[bool, typer.Option("--record", help="append it to docs/performance-history.jsonl")] = False,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="beside a busy loop: is the order of the servers that of the last bench?")
+    ] = False,
     only: Annotated[
         str,
         typer.Option(help="encrypted: the encrypted transports alone; or rows of them: dot, doh, dot_one, idle, beside"),
@@ -59,7 +65,7 @@ def bench(
         raise typer.BadParameter(str(error), param_hint="--peers") from None
     if only:
         raise typer.Exit(benchmod.main_encrypted(QUICK if quick else FULL, chosen, only))
-    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record))
+    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record, busy=busy))
 
 
 @app.command()
@@ -67,6 +73,26 @@ def history() -> None:
     """Writes the table of docs/performance.md anew, from docs/performance-history.jsonl."""
     historymod.show()
     print(historymod.PAGE)
+
+
+@app.command()
+def instructions(
+    record: Annotated[bool, typer.Option("--record", help="append them to docs/instructions-history.jsonl")] = False,
+) -> None:
+    """Counts the instructions of a query on each path, in callgrind. Exit status 1: a path takes 5 % more than recorded."""
+    raise typer.Exit(instructionsmod.main(COMMIT, record=record))
+
+
+@app.command()
+def scale(
+    only: Annotated[list[str] | None, typer.Option(help="names, tenants or workers; may be repeated")] = None,
+    most_names: Annotated[int, typer.Option(min=10_000, help="leave larger lists out")] = 10_000_000,
+    record: Annotated[bool, typer.Option("--record", help="keep it in docs/performance.md and docs/images/scale.svg")] = False,
+) -> None:
+    """What a hit, a block at first sight and a refresh cost with more names, tenants and workers."""
+    if wrong := [axis for axis in only or () if axis not in scalemod.SIZES]:
+        raise typer.BadParameter(f"{wrong[0]} is not one of {', '.join(scalemod.SIZES)}", param_hint="--only")
+    raise typer.Exit(scalemod.main(only or list(scalemod.SIZES), most_names, record=record))
 
 
 @app.command()

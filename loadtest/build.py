@@ -12,6 +12,7 @@ BUILD_DIR = HERE / "build"
 PROGRAMS = ("generator", "echo", "authority")
 ENCRYPTED_PROGRAMS = ("encrypted_generator", "tls_echo", "h2_echo")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion")
+CALLGRIND_MARKS = "callgrind_marks"  # not a program: a shared library
 _LIBRARIES = ("-lssl", "-lcrypto", "-lnghttp2")  # of the encrypted ones
 
 
@@ -29,7 +30,7 @@ def compiler() -> str | None:
 
 
 def program(name: str) -> Path:
-    """The path of a compiled program, built now when it has to be. Raises `BuildError`."""
+    """The path of a compiled program or of `CALLGRIND_MARKS`, built now when it has to be. Raises `BuildError`."""
     source, binary = HERE / f"{name}.c", BUILD_DIR / name
     newest = max(file.stat().st_mtime for file in (source, *HERE.glob("*.h")))
     if binary.exists() and binary.stat().st_mtime > newest:
@@ -44,9 +45,12 @@ def program(name: str) -> Path:
     fresh = BUILD_DIR / f"{name}.{os.getpid()}"
     try:
         libraries = _LIBRARIES if name in ENCRYPTED_PROGRAMS else ()
-        result = subprocess.run([cc, *_FLAGS, "-o", fresh, source, *libraries], capture_output=True, text=True, check=False)
+        kind = ("-shared", "-fPIC") if name == CALLGRIND_MARKS else ()
+        command = [cc, *_FLAGS, *kind, "-o", fresh, source, *libraries]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            wanted = " (Debian, Ubuntu: apt install libssl-dev libnghttp2-dev)" if libraries else ""
+            packages = "valgrind" if kind else "libssl-dev libnghttp2-dev" if libraries else ""
+            wanted = f" (Debian, Ubuntu: apt install {packages})" if packages else ""
             raise BuildError(f"{cc} could not build {source.name}{wanted}:\n{result.stderr}")
         fresh.rename(binary)  # two that build at once must not run half a program
     finally:

@@ -18,10 +18,10 @@ _WIDTH, _LEFT, _RIGHT, _TOP = 860, 92, 64, 64
 _ROW, _BAR, _HEAD, _GAP = 18, 12, 24, 14
 _GRID = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 # Both schemes by name; where a viewer knows neither, the first one is readable on white and on black.
-_STYLE = """
+STYLE = """
 text { font: 12px system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #6e7781; }
 .title { font-weight: 600; font-size: 14px; } .path { font-weight: 600; } .end, .tick { font-size: 11px; }
-.ours { fill: #2f81f7; } .peer { fill: #8c959f; }
+.ours { fill: #2f81f7; } .peer { fill: #8c959f; } .doubted { fill-opacity: 0.5; }
 .grid { stroke: #8c959f; stroke-opacity: 0.3; } .goal { stroke: #d1242f; stroke-width: 2; }
 .name { text-anchor: end; } .tick { text-anchor: middle; } .note { font-size: 11px; }
 @media (prefers-color-scheme: light) { text { fill: #424a53; } .title, .path, .us { fill: #1f2328; } }
@@ -33,12 +33,12 @@ text { fill: #b1bac4; } .title, .path, .us { fill: #f0f6fc; } .peer { fill: #6e7
 class _Bar(NamedTuple):
     name: str
     ratio: float
+    usable: bool
 
 
 def svg(results: Results) -> str:
-    """The picture as text. Paths without a goal, such as the mix, are not in it: the other servers were not asked for them."""
-    paths = [path for path in results.paths if path.verdict is not None]
-    groups = [(path, list(_bars(results, path))) for path in paths]
+    """The picture as text."""
+    groups = [(path, list(_bars(results, path))) for path in results.paths]
     top = max((bar.ratio for _, bars in groups for bar in bars), default=10.0)
     ticks = [tick for tick in _GRID if tick <= top * 2.5]
     height = _TOP + sum(_HEAD + len(bars) * _ROW + _GAP for _, bars in groups) + 28
@@ -46,7 +46,7 @@ def svg(results: Results) -> str:
     title = f"CPU time of a query, as a multiple of a bare echo of datagrams, {', '.join(_names(results))}"
     size = f'viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}"'
     head = [f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">', f"<title>{escape(title)}</title>"]
-    return "\n".join([*head, f"<style>{_STYLE}</style>", *lines, "</svg>", ""])
+    return "\n".join([*head, f"<style>{STYLE}</style>", *lines, "</svg>", ""])
 
 
 class _Scale(NamedTuple):
@@ -62,43 +62,45 @@ def _names(results: Results) -> list[str]:
 
 
 def _bars(results: Results, path: PathResult) -> Iterator[_Bar]:
-    yield _Bar(OURS, path.ratio)
+    yield _Bar(OURS, path.ratio, not path.doubts)
     for peer in results.peers:
         found = peer.path(path.key)
         if found is not None and not found.not_as_meant:
-            yield _Bar(peer.name, found.ratio)
+            yield _Bar(peer.name, found.ratio, not found.doubts)
 
 
 def _body(
     results: Results, groups: list[tuple[PathResult, list[_Bar]]], scale: _Scale, ticks: list[int], height: int
 ) -> Iterator[str]:
-    yield _text(8, 20, "CPU time of a query; a bare echo of datagrams is 1", "title")
+    yield text_at(8, 20, "CPU time of a query; a bare echo of datagrams is 1", "title")
+    pale = "" if all(bar.usable for _, bars in groups for bar in bars) else "; pale: beside other programs"
     where = (
         f"pdns {results.version}, accelerated: {results.accelerated}; {results.listed:,} names listed; {results.machine.cpu}; "
     )
-    yield _text(8, 38, f"{where}{results.when[:10]}; logarithmic, shorter is better", "note")
+    yield text_at(8, 38, f"{where}{results.when[:10]}; logarithmic, shorter is better{pale}", "note")
     for tick in ticks:
         x = scale.x(tick)
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{height - 22}"/>'
-        yield _text(x, height - 8, str(tick), "tick")
+        yield text_at(x, height - 8, str(tick), "tick")
     y = _TOP
     for path, bars in groups:
-        yield _text(8, y + 12, path.title, "path")
+        yield text_at(8, y + 12, path.title, "path")
         y += _HEAD
         first = y
         for bar in bars:
-            kind = "ours" if bar.name == OURS else "peer"
+            kind = ("ours" if bar.name == OURS else "peer") + ("" if bar.usable else " doubted")
             end = scale.x(bar.ratio)
-            yield _text(_LEFT - 8, y + 10, bar.name, "name us" if bar.name == OURS else "name")
+            yield text_at(_LEFT - 8, y + 10, bar.name, "name us" if bar.name == OURS else "name")
             yield f'<rect class="{kind}" x="{_LEFT}" y="{y}" width="{max(1.0, end - _LEFT):.1f}" height="{_BAR}" rx="2"/>'
-            yield _text(end + 6, y + 10, ratio_text(bar.ratio), "end")
+            yield text_at(end + 6, y + 10, ratio_text(bar.ratio), "end")
             y += _ROW
         goal = scale.x(goals.max_ratio(path.key))
         yield f'<line class="goal" x1="{goal:.1f}" x2="{goal:.1f}" y1="{first - 3}" y2="{first + _BAR + 3}"/>'
         y += _GAP
     yield f'<line class="goal" x1="{_WIDTH - 190}" x2="{_WIDTH - 190}" y1="10" y2="24"/>'
-    yield _text(_WIDTH - 182, 21, "what ours must not exceed", "note")
+    yield text_at(_WIDTH - 182, 21, "what ours must not exceed", "note")
 
 
-def _text(x: float, y: float, text: str, kind: str) -> str:
+def text_at(x: float, y: float, text: str, kind: str) -> str:
+    """A piece of text; `kind`: its classes in `STYLE`."""
     return f'<text class="{kind}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'

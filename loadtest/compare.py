@@ -23,6 +23,7 @@ from loadtest.bench import population_of
 from loadtest.measure import QUICK, Bench
 from loadtest.population import Population
 from loadtest.server import HERE, Checkout, ServerError
+from loadtest.spread import median_interval
 from loadtest.traffic import PathTraffic, of_paths
 
 T = TypeVar("T")
@@ -32,7 +33,6 @@ _WARM_EVERY = 10  # rounds: an answer lives for 300 s, ten rounds take less
 _START_TIMEOUT_S = 180.0
 _REFRESH, _REFRESH_PER_S = "refresh", 20_000.0
 _ROUNDS_A_REFRESH = 6
-_CONFIDENCE = 0.9  # an interval leaves the true median out at most once in ten times
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,17 +63,6 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
         if high < 1 / MOST_WORSE:
             return "better"
         return "as before" if self.ratio <= MOST_WORSE else "unclear: more --rounds"
-
-
-def median_interval(values: Sequence[float]) -> tuple[float, float]:
-    """The narrowest pair of order statistics that holds the median with a probability of 0.9; all of them when there are few."""
-    ordered, count = sorted(values), len(values)
-    below, chance = 0, 0.5**count  # of exactly `below` values below the median
-    outside = 2 * chance
-    while outside + 2 * (chance := chance * (count - below) / (below + 1)) < 1 - _CONFIDENCE and below + 1 < (count - 1) / 2:
-        below += 1
-        outside += 2 * chance
-    return ordered[below], ordered[count - 1 - below]
 
 
 def main(other: Path, rounds: int, only: str, *, more: str = "") -> int:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest import certificates, packets, programs, traffic
+from loadtest import disturbance, packets, programs, traffic
 from loadtest import encrypted_goals as goals
+from loadtest.disturbance import Disturbance, Observation
 from loadtest.encrypted_generate import SERVER_NAME, EncryptedRun, command, finish, generate, holding, start
 from loadtest.encrypted_goals import BARE, HTTPS, QUIC, TLS, EncryptedPath
 from loadtest.encrypted_results import BesideConnections, EncryptedCost, EncryptedResults, IdleMemory
@@ -20,6 +21,8 @@ from loadtest.loopback import Address
 from loadtest.peers.peer import Peer
 from loadtest.population import Population
 from loadtest.server import ServerError
+from loadtest.spread import half_width
+from pdns.demo import certificates
 
 _QUERIES = 100_000  # in the file; a run begins again with it
 _FEW = 0.01  # of the queries
@@ -93,6 +96,7 @@ class _Slice(msgspec.Struct, frozen=True, kw_only=True):
     cpu_us: float
     busy: float
     run: EncryptedRun
+    disturbed: Disturbance
 
 
 def _costs(field: EncryptedField, path: EncryptedPath, servers: list[EncryptedServer]) -> list[EncryptedCost]:
@@ -125,10 +129,16 @@ def _slice(field: EncryptedField, path: EncryptedPath, server: EncryptedServer) 
     words = command(
         server.addresses[path.transport], field.hits(), path, seconds=field.plan.slice_s
     )  # fmt: skip
+    observed = Observation(server.pids[path.transport], [])
     before_s = server.cpu_s(path.transport)
     run = generate(words, field.generator_core)
     cpu_s = server.cpu_s(path.transport) - before_s
-    return _Slice(cpu_us=cpu_s / max(1, run.received) * 1e6, busy=cpu_s / max(1e-6, run.elapsed_s), run=run)
+    return _Slice(
+        cpu_us=cpu_s / max(1, run.received) * 1e6,
+        busy=cpu_s / max(1e-6, run.elapsed_s),
+        run=run,
+        disturbed=observed.end(run.generator_cpu_s),
+    )
 
 
 def _cost(path: EncryptedPath, name: str, slices: list[_Slice], bare: list[_Slice], problem: str) -> EncryptedCost:
@@ -141,6 +151,7 @@ def _cost(path: EncryptedPath, name: str, slices: list[_Slice], bare: list[_Slic
         median_cpu_us=statistics.median(each.cpu_us for each in slices) if slices else 0.0,
         ratio=statistics.median(ratios) if ratios else 0.0,
         ratios=ratios,
+        doubts=disturbance.doubts(half_width(ratios), disturbance.mean([each.disturbed for each in slices])),
         busy=statistics.median(each.busy for each in slices) if slices else 0.0,
         answer_bytes=statistics.median(run.answer_bytes for run in runs) if runs else 0.0,
         latency_us=_median_latency(runs),

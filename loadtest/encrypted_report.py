@@ -35,7 +35,9 @@ def show(results: EncryptedResults, console: Console) -> None:
             f" {beside.beside_us / 1000:.2f} ms beside {beside.connections_per_s:,.0f} new TLS connections/s",
             highlight=False,
         )
-    for note in [*results.notes, *(f"* {each.server}, {each.key}: {each.problem}" for each in results.costs if each.problem)]:
+    spoilt = [f"unusable: {each.server}, {each.key}: {', '.join(each.doubts)}" for each in results.costs if each.doubts]
+    problems = [f"* {each.server}, {each.key}: {each.problem}" for each in results.costs if each.problem]
+    for note in [*results.notes, *spoilt, *problems]:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
 
 
@@ -56,7 +58,7 @@ def _cell(results: EncryptedResults, key: str, name: str) -> str:
     cost = results.cost(key, name)
     if cost is None:
         return "-"
-    star = "*" if cost.problem else ""
+    star = f"{'!' if cost.doubts else ''}{'*' if cost.problem else ''}"
     if name == BARE or not cost.ratios:
         return f"{_us(cost.cpu_us)}{star}"
     return f"{_us(cost.cpu_us)}, {ratio_text(cost.ratio)} x{star}"

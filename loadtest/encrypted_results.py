@@ -21,6 +21,7 @@ class EncryptedCost(msgspec.Struct, frozen=True, kw_only=True):
     median_cpu_us: float
     ratio: float  # to the bare server in the same round: the median of the rounds; 0: there is none
     ratios: list[float]
+    doubts: list[str] = []  # why its numbers are not to be used; empty when they are
     busy: float  # share of the time in which the server ran
     answer_bytes: float
     latency_us: Latency
@@ -77,4 +78,4 @@ class EncryptedResults(msgspec.Struct, frozen=True, kw_only=True):
         for server, most in path.max_ratios.items() if mine is not None else ():
             if (other := self.cost(path.key, server)) is not None and mine is not None:
                 ratio = mine.ratio if server == BARE else mine.median_cpu_us / other.median_cpu_us
-                yield goals.ratio_verdict(most, server, ratio)
+                yield goals.ratio_verdict(most, server, ratio).unless([*mine.doubts, *other.doubts])

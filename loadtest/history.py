@@ -8,17 +8,19 @@ from typing import Final
 
 import msgspec
 
-from loadtest import encrypted_goals, goals
+from loadtest import encrypted_goals, goals, pages
 from loadtest.encrypted_goals import OURS
 from loadtest.encrypted_results import EncryptedResults
 from loadtest.report import ratio_text
-from loadtest.results import NodeCosts, Results, SystemInfo
+from loadtest.results import NodeCosts, PathResult, PeerPath, PeerResult, Results, SystemInfo
 from loadtest.server import REPOSITORY
+from loadtest.spread import half_width
 
 HISTORY: Final = REPOSITORY / "docs" / "performance-history.jsonl"
 PAGE: Final = REPOSITORY / "docs" / "performance.md"
 SHOWN_RUNS: Final = 20
 _BEGIN, _END = "<!-- the newest runs -->\n", "<!-- end of the runs -->"
+_PEERS_BEGIN, _PEERS_END = "<!-- the newest run, peers -->\n", "<!-- end of the peers -->"
 _ENCRYPTED_BEGIN, _ENCRYPTED_END = "<!-- the newest runs, encrypted -->\n", "<!-- end of the encrypted runs -->"
 _HEAD = ("run", "commit", "machine", "mode", "echo, µs", *(path.title for path in goals.PATHS))
 _ENCRYPTED_HEAD = ("run", "commit", *(path.title for path in encrypted_goals.PATHS))
@@ -36,6 +38,23 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     forward_https_us: float = 0.0  # 0: not measured
 
 
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU time of a query on one path as a multiple of the bare echo: the median of the rounds, and what belongs to it."""
+
+    median: float
+    least: float
+    most: float
+    spread: float  # half of the interval in which the median lies nine times in ten, as a share
+    usable: bool  # False: the machine was too busy
+
+
+class PeerRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the other servers."""
+
+    version: str
+    ratios: dict[str, Ratio]  # by the key of the path; those of something else than the path means are left out
+
+
 class Run(msgspec.Struct, frozen=True, kw_only=True):
     """One bench: where and of what it was, and what each path cost as a multiple of the bare echo."""
 
@@ -46,6 +65,10 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     machine: SystemInfo
     echo_cpu_us: float
     ratios: dict[str, float]  # by the key of the path
+    rounds: dict[str, Ratio] = {}  # the same with their rounds; runs before 2026-11-30 16:00 have none
+    stolen: float = 0.0  # share of the time of all cores, the most of any path
+    others: float = 0.0  # likewise, of other programs
+    peers: dict[str, PeerRun] = {}
     encrypted: dict[str, float] = {}  # by the key of the path: with the bare server in C as 1
     sizes: Sizes | None = None  # runs before 2026-11-30 have none
 
@@ -60,14 +83,33 @@ def run_of(results: Results, commit: str) -> Run:
         machine=results.machine,
         echo_cpu_us=round(results.echo_cpu_us, 3),
         ratios={path.key: round(path.ratio, 3) for path in results.paths},
+        rounds={path.key: _ratio_of(path, results) for path in results.paths},
+        stolen=round(max(path.disturbed.stolen for path in results.paths), 3),
+        others=round(max(path.disturbed.others for path in results.paths), 3),
+        peers={peer.name: _peer_of(peer, results) for peer in results.peers if peer.paths},
         encrypted=_encrypted_of(results.encrypted) if results.encrypted is not None else {},
         sizes=_sizes_of(results, results.node) if results.node is not None else None,
     )
 
 
+def _ratio_of(path: PathResult | PeerPath, results: Results) -> Ratio:
+    return Ratio(
+        median=round(path.ratio, 3),
+        least=round(min(path.ratios), 3),
+        most=round(max(path.ratios), 3),
+        spread=round(half_width(path.ratios), 3),
+        usable=not path.doubts and not results.echo_doubts,
+    )
+
+
+def _peer_of(peer: PeerResult, results: Results) -> PeerRun:
+    ratios = {path.key: _ratio_of(path, results) for path in peer.paths if path.ratios and not path.not_as_meant}
+    return PeerRun(version=peer.version, ratios=ratios)
+
+
 def _encrypted_of(results: EncryptedResults) -> dict[str, float]:
     costs = {path.key: results.cost(path.key, OURS) for path in encrypted_goals.PATHS}
-    return {key: round(cost.ratio, 3) for key, cost in costs.items() if cost is not None and cost.ratio}
+    return {key: round(cost.ratio, 3) for key, cost in costs.items() if cost is not None and cost.ratio and not cost.doubts}
 
 
 def _sizes_of(results: Results, node: NodeCosts) -> Sizes:
@@ -103,39 +145,48 @@ def show(history: Path = HISTORY, page: Path = PAGE) -> None:
 def with_table(text: str, runs: Sequence[Run]) -> str:
     """The page `text` with the newest of `runs` in its tables, the newest first. Raises `ValueError` without a place."""
     newest = runs[-SHOWN_RUNS:]
-    text = _replaced(text, _BEGIN, _END, _table(_HEAD, 4, [_row(run) for run in reversed(newest)]))
+    text = pages.replaced(text, _BEGIN, _END, pages.table(_HEAD, 4, [_row(run) for run in reversed(newest)]))
+    text = pages.replaced(text, _PEERS_BEGIN, _PEERS_END, _beside_peers(runs))
     encrypted = [_encrypted_row(run) for run in reversed(newest) if run.encrypted]
-    return _replaced(text, _ENCRYPTED_BEGIN, _ENCRYPTED_END, _table(_ENCRYPTED_HEAD, 2, encrypted))
-
-
-def _table(head: Sequence[str], texts: int, rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first `texts` columns are text, the others numbers."""
-    rule = ("---",) * texts + ("---:",) * (len(head) - texts)
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
-
-
-def _replaced(text: str, begin: str, end: str, table: str) -> str:
-    before, _, rest = text.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise ValueError("the page has no place for the table")
-    return f"{before}{begin}\n{table}\n{end}{after}"
+    return pages.replaced(text, _ENCRYPTED_BEGIN, _ENCRYPTED_END, pages.table(_ENCRYPTED_HEAD, 2, encrypted))
 
 
 def _row(run: Run) -> tuple[str, ...]:
     machine = f"{run.machine.cpu}, {run.machine.cores} cores, load {run.machine.load_before:.1f}"
-    ratios = (ratio_text(run.ratios[path.key]) if path.key in run.ratios else "" for path in goals.PATHS)
-    return _when(run), _commit(run), machine, run.mode, f"{run.echo_cpu_us:.2f}", *ratios
+    ratios = (_cell(run, path.key) for path in goals.PATHS)
+    return pages.minute(run.when), pages.commit(run.commit), machine, run.mode, f"{run.echo_cpu_us:.2f}", *ratios
+
+
+def _cell(run: Run, key: str) -> str:
+    if key in run.rounds:
+        return _ratio_text(run.rounds[key])
+    return ratio_text(run.ratios[key]) if key in run.ratios else ""
+
+
+def _ratio_text(ratio: Ratio) -> str:
+    return f"{ratio_text(ratio.median)} ±{ratio.spread * 100:.0f}{'' if ratio.usable else '!'}"
+
+
+def _beside_peers(runs: Sequence[Run]) -> str:
+    """The newest run that has peers; nothing when none has."""
+    run = next((run for run in reversed(runs) if run.peers), None)
+    if run is None:
+        return ""
+    when = f"{pages.minute(run.when)}, {pages.commit(run.commit)}, {run.mode}, {run.machine.cpu}, {run.machine.cores} cores"
+    busy = f"other programs {run.others:.0%} of the cores, stolen {run.stolen:.0%}"
+    head = ("path", "goal", "pdns", *(f"{name} {peer.version}" for name, peer in run.peers.items()))
+    rows = [
+        (
+            path.title,
+            f"{path.max_ratio:g}",
+            _cell(run, path.key),
+            *(_ratio_text(peer.ratios[path.key]) if path.key in peer.ratios else "-" for peer in run.peers.values()),
+        )
+        for path in goals.PATHS
+    ]
+    return f"{when}; {busy}.\n\n{pages.table(head, 1, rows)}"
 
 
 def _encrypted_row(run: Run) -> tuple[str, ...]:
     ratios = (ratio_text(run.encrypted[path.key]) if path.key in run.encrypted else "" for path in encrypted_goals.PATHS)
-    return _when(run), _commit(run), *ratios
-
-
-def _when(run: Run) -> str:
-    return run.when[:16].replace("T", " ")
-
-
-def _commit(run: Run) -> str:
-    return f"`{run.commit[:12]}`" if run.commit else "not recorded"
+    return pages.minute(run.when), pages.commit(run.commit), *ratios

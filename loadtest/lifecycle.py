@@ -18,6 +18,7 @@ from pdns.state import feed_status
 
 _START_TIMEOUT_S, _REBUILD_TIMEOUT_S = 30.0, 120.0
 _MEMORY_QUERIES = 2_000
+_NOT_MAPPED = frozenset({"facts.bin", "facts.msgpack", "manifest.json"})  # of a blockset's files: a worker does not map these
 
 
 def refresh(bench: Bench, people: Population, feed: Path, rate: float) -> RefreshResult:
@@ -74,7 +75,7 @@ def memory(
     queries = directory / "memory-packets"
     packets.write(queries, traffic.blocked_first_sight(people, _MEMORY_QUERIES, seed=99))
     found = []
-    blockset = BlocksetResult(size=0, entries=people.listed_count)
+    blockset = BlocksetResult(size=0, mapped=0, entries=people.listed_count)
     for name, source in (("with", feed), ("without", None)):
         with server.started(directory / name, upstream, source) as resolver:
             resolver.wait_ready(_START_TIMEOUT_S)
@@ -82,9 +83,13 @@ def memory(
             programs.generate(programs.generator_command(resolver.address, queries), generator_core)
             found.append(process.memory(resolver.worker()))
             if source is not None and (built := resolver.blockset()) is not None:
-                size = sum(file.stat().st_size for file in built.iterdir())
+                sizes = {file.name: file.stat().st_size for file in built.iterdir()}
                 status = feed_status.read(resolver.state_dir)
-                blockset = BlocksetResult(size=size, entries=status.entries if status else people.listed_count)
+                blockset = BlocksetResult(
+                    size=sum(sizes.values()),
+                    mapped=sum(size for name, size in sizes.items() if name not in _NOT_MAPPED),
+                    entries=status.entries if status else people.listed_count,
+                )
     with_list, without_list = found
     verdict = goals.memory_verdict(with_list.pss - without_list.pss, people.listed_count)
     return MemoryResult(with_list=with_list, without_list=without_list, verdict=verdict), blockset

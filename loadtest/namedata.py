@@ -20,9 +20,9 @@ def zones_and_records() -> str:
     return "\n".join((*_zones(), *_records())) + "\n"
 
 
-def tenants_and_policies() -> str:
-    """Likewise."""
-    return "\n".join((*_policies(), *_tenants())) + "\n"
+def tenants_and_policies(tenants: int = TENANTS) -> str:
+    """Likewise, with 40 prefixes for each tenant."""
+    return "\n".join((*_policies(), *_tenants(tenants))) + "\n"
 
 
 def _zones() -> Iterator[str]:
@@ -48,9 +48,9 @@ def _policies() -> Iterator[str]:
         )
 
 
-def _tenants() -> Iterator[str]:
+def _tenants(tenants: int) -> Iterator[str]:
     each = PREFIXES // TENANTS
-    for number in range(TENANTS):
+    for number in range(tenants):
         networks = [f'"10.{at >> 8}.{at & 255}.0/24"' for at in range(number * each, number * each + each // 2)]
         networks += [f'"2001:db8:{at:x}::/48"' for at in range(number * each, number * each + each // 2)]
         if number == 0:

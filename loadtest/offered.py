@@ -24,7 +24,7 @@ def measure(plan: Plan, directory: Path, authority: programs.Server, feed: Path,
         for number, per_s in enumerate((goals.AVERAGE_MIX_PER_S, goals.OFFERED_MIX_PER_S)):
             offered = int(per_s * plan.open_s)
             runs = []
-            for turn in range(plan.rounds):
+            for turn in range(plan.open_rounds):
                 packets.write(file, traffic.mix(people, offered, seed=1000 + 100 * number + turn))
                 command = programs.generator_command(resolver.address, file, count=offered, rate=per_s, seconds=plan.open_s + 0.5)
                 runs.append(programs.generate(command))

@@ -26,6 +26,15 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime(~pid << 3 | 2)  # clock_getcpuclockid(3), which Python has only for threads
 
 
+def waited_s(pid: int) -> float:
+    """How long the live threads of `pid` have waited for a core while they could run; 0 where the kernel does not count it."""
+    waited_ns = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(OSError):
+            waited_ns += int((task / "schedstat").read_text().split()[1])
+    return waited_ns / 1e9
+
+
 def pin(pid: int, core: int) -> None:
     """Every thread of `pid` runs on `core` from now on; threads that it starts inherit that."""
     for task in Path(f"/proc/{pid}/task").iterdir():

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from loadtest import notes
 from loadtest.goals import Verdict
 from loadtest.programs import Latency
 from loadtest.results import PathResult, PeerResult, Results
+from loadtest.spread import half_width
+from loadtest.turns import ECHO
 
-WIDTH = 124  # of the tables; a narrower window wraps lines, which loses nothing
+WIDTH = 152  # of the tables; a narrower window wraps lines, which loses nothing
 _MB = 1e6
 
 
@@ -25,25 +30,33 @@ def show(results: Results, console: Console) -> None:
         highlight=False,
         markup=False,
     )
-    console.print("CPU time of a query; peers, like ours, as a multiple of the bare echo", style="bold")
+    console.print(
+        "CPU time of a query: the best round; then the median as a multiple of the bare echo in the same round, peers likewise;"
+        " ± per cent, nine times in ten; !: unusable",
+        style="bold",
+    )
     console.print(_path_table(results))
     console.print(_list_table(results))
     console.print(_goal_table(results))
     console.print("latency in ms, counted from when a query was due (open loop)", style="bold")
     console.print(_latency_table(results))
-    for note in [*results.notes, *_peer_notes(results.peers)]:
+    for note in [*results.notes, *notes.unusable(results), *_peer_notes(results.peers)]:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
     verdicts = results.verdicts()
-    missed = sum(not verdict.met for verdict in verdicts)
-    summary = f"{missed} of {len(verdicts)} goals missed" if missed else f"all {len(verdicts)} goals met"
-    console.print(f"\n{summary}", style="bold red" if missed else "bold green", highlight=False)
+    unusable = sum(not verdict.usable for verdict in verdicts)
+    missed = sum(verdict.usable and not verdict.met for verdict in verdicts)
+    summary = f"{missed} of {len(verdicts)} goals missed" if missed else f"all {len(verdicts) - unusable} goals met"
+    if unusable:
+        summary += f"; {unusable} unusable: the machine was busy"
+    console.print(f"\n{summary}", style="bold red" if missed else "bold yellow" if unusable else "bold green", highlight=False)
 
 
 def _path_table(results: Results) -> Table:
     """A row for each path, a column for each peer that ran."""
     peers = _ran(results)
-    table = table_of("path", "CPU us", "x echo", "goal", "", *(peer.name for peer in peers))
-    table.add_row("bare echo", f"{results.echo_cpu_us:.2f}", "1.00", *[""] * (2 + len(peers)))
+    table = table_of("path", "best, us", "x echo", "goal", "", *(peer.name for peer in peers))
+    mark = "!" if results.echo_doubts else ""
+    table.add_row(ECHO, f"{results.echo_cpu_us:.2f}{mark}", "1.00", *[""] * (2 + len(peers)))
     for path in results.paths:
         table.add_row(*_path_row(path), *(_peer_cell(peer, path.key) for peer in peers))
     return table
@@ -53,9 +66,9 @@ def _path_row(path: PathResult) -> list[str | Text]:
     return [
         path.title,
         f"{path.cpu_us:.2f}",
-        f"{path.ratio:.2f}",
-        path.verdict.goal.removesuffix(" x echo") if path.verdict else "",
-        met(path.verdict) if path.verdict else "",
+        ratio_cell(path.ratio, path.ratios, path.doubts),
+        path.verdict.goal.removesuffix(" x echo"),
+        met(path.verdict),
     ]
 
 
@@ -63,7 +76,12 @@ def _peer_cell(peer: PeerResult, key: str) -> str:
     found = peer.path(key)
     if found is None:
         return "-"
-    return f"{ratio_text(found.ratio)}{'*' if found.not_as_meant else ''}"
+    return f"{ratio_cell(found.ratio, found.ratios, found.doubts)}{'*' if found.not_as_meant else ''}"
+
+
+def ratio_cell(ratio: float, ratios: Sequence[float], doubts: Sequence[str]) -> str:
+    """A ratio, how far its rounds are apart in per cent, and the mark of one that is not to be used."""
+    return f"{ratio_text(ratio)} ±{half_width(ratios) * 100:.0f}{'!' if doubts else ''}"
 
 
 def ratio_text(ratio: float) -> str:
@@ -93,6 +111,8 @@ def _goal_table(results: Results) -> Table:
     def row(what: str, verdict: Verdict) -> None:
         table.add_row(what, verdict.measured, verdict.goal, met(verdict))
 
+    row("mapped files of the list, a name", blockset.verdict)
+    row("worker without a list, PSS", memory.worker)
     row(f"refresh under {refresh.offered_per_s:,.0f} queries/s", refresh.verdict)
     for each in results.offered:
         if each.verdict is not None:
@@ -118,7 +138,10 @@ def _latency_table(results: Results) -> Table:
     for each in results.offered:
         row(f"mix, {_count(each.workers)}, not pinned", each.per_s, each.latency_us, each.lost)
     for path in results.paths:
-        row(path.title, path.offered_per_s, path.latency_us, path.lost + path.lost_closed, f"{path.answers_per_s:,.0f}")
+        mark = "!" if path.open_doubts else ""
+        row(
+            f"{path.title}{mark}", path.offered_per_s, path.latency_us, path.lost + path.lost_closed, f"{path.answers_per_s:,.0f}"
+        )
     return table
 
 
@@ -160,4 +183,6 @@ def _seconds(seconds: float | None) -> str:
 
 def met(verdict: Verdict) -> Text:
     """The one word that the reader looks for."""
+    if not verdict.usable:
+        return Text("unusable", style="yellow")
     return Text("met", style="green") if verdict.met else Text("missed", style="bold red")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from loadtest import goals
+from loadtest.disturbance import Disturbance
 from loadtest.encrypted_results import EncryptedResults
 from loadtest.goals import Verdict
 from loadtest.process import Memory
@@ -21,15 +23,20 @@ class SystemInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PathResult(msgspec.Struct, frozen=True, kw_only=True):
-    """One path: the medians of its rounds, but the sum of what was sent and lost."""
+    """One path of ours: the medians of its rounds unless it says otherwise, but the sum of what was sent and lost."""
 
     key: str
     title: str
     queries: int  # answered in closed loop, in all rounds
-    cpu_us: float  # CPU time of the worker per answered query, closed loop
+    cpu_us: float  # CPU time of the worker per answered query, closed loop: the least of the rounds
+    median_cpu_us: float
     echo_cpu_us: float  # of the bare echo, the same packets
     ratio: float  # to the echo of the same round
     ratios: list[float]  # of each round
+    disturbed: Disturbance
+    load: float  # of the machine in the last minute, at the end of the rounds
+    doubts: list[str]  # why the ratio is not to be used; empty when it is
+    open_doubts: list[str]  # likewise the latency and what was lost in open loop
     busy: float  # share of the closed loop in which the worker ran: near 1, or the generator was the bottleneck
     generator_cpu_us: float  # of the generator for each query of the closed loop; it never sleeps, so what it could do is less
     answers_per_s: float  # closed loop
@@ -40,7 +47,7 @@ class PathResult(msgspec.Struct, frozen=True, kw_only=True):
     lost_closed: int
     from_source: float  # share of the answers that came from where this path means them to come from
     rcodes: dict[int, int]
-    verdict: Verdict | None
+    verdict: Verdict
 
 
 class MemoryResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,12 +57,23 @@ class MemoryResult(msgspec.Struct, frozen=True, kw_only=True):
     without_list: Memory
     verdict: Verdict  # on the difference in PSS
 
+    @property
+    def worker(self) -> Verdict:
+        """On the worker without a list."""
+        return goals.worker_verdict(self.without_list.pss)
+
 
 class BlocksetResult(msgspec.Struct, frozen=True, kw_only=True):
     """The compiled list on disk."""
 
-    size: int
+    size: int  # of all files
+    mapped: int  # of those that workers map
     entries: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """On what a listed name takes in mapped files."""
+        return goals.files_verdict(self.mapped, self.entries)
 
 
 class StartResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,13 +117,16 @@ class OfferedResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PeerPath(msgspec.Struct, frozen=True, kw_only=True):
-    """One path of a peer, one round in closed loop."""
+    """One path of a peer in closed loop, over all rounds."""
 
     key: str
     queries: int
-    cpu_us: float
-    echo_cpu_us: float  # the mean of one run before and one after
-    ratio: float
+    cpu_us: float  # the least of the rounds
+    median_cpu_us: float
+    ratio: float  # to the echo of the same round: the median of the rounds
+    ratios: list[float]
+    disturbed: Disturbance
+    doubts: list[str]  # why the ratio is not to be used; empty when it is
     answers_per_s: float
     lost: int
     rcodes: dict[int, int]
@@ -142,6 +163,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     names: str  # where the listed and benign names are from
     listed: int
     echo_cpu_us: float  # the yardstick, median of all paths
+    echo_doubts: list[str] = []  # why the yardstick itself is not to be trusted
     paths: list[PathResult]
     offered: list[OfferedResult]
     memory: MemoryResult
@@ -156,7 +178,8 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
 
     def verdicts(self) -> list[Verdict]:
         """Every goal, in the order of the report."""
-        paths = [path.verdict for path in self.paths if path.verdict is not None]
+        paths = [path.verdict for path in self.paths]
         offered = [each.verdict for each in self.offered if each.verdict is not None]
         encrypted = [verdict for _, verdict in self.encrypted.verdicts()] if self.encrypted is not None else []
-        return [*paths, *offered, self.memory.verdict, self.start.verdict, self.refresh.verdict, *encrypted]
+        lists = [self.memory.verdict, self.blockset.verdict, self.memory.worker, self.start.verdict, self.refresh.verdict]
+        return [*paths, *offered, *lists, *encrypted]

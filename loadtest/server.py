@@ -18,12 +18,13 @@ from pathlib import Path
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest import process
+from loadtest import bytecode, process
 from loadtest.loopback import Address, free_port
 from loadtest.packets import query
 from pdns.wire import protocol as p
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FEED, FEED_CATEGORY = "million", "malware"
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.005
 
@@ -141,7 +142,7 @@ def config_text(
         "[metrics]", f"listen = {json.dumps(str(metrics))}",
     ]  # fmt: skip
     if feed is not None:
-        lines += ["[[feed]]", 'name = "million"', f"url = {json.dumps(feed.as_uri())}", 'category = "malware"']
+        lines += ["[[feed]]", f'name = "{FEED}"', f"url = {json.dumps(feed.as_uri())}", f'category = "{FEED_CATEGORY}"']
         lines += ["refresh_s = 86400", "required = true"]
     return "\n".join(lines) + "\n" + more
 
@@ -163,7 +164,7 @@ def started_by(directory: Path, config: str, listen: Address, metrics: Address, 
     directory.mkdir(parents=True, exist_ok=True)
     file, log = directory / "pdns.toml", directory / "serve.log"
     file.write_text(config)
-    environment = os.environ | {"PYTHONPATH": str(checkout.directory)}
+    environment = bytecode.environment(checkout.directory, checkout.python)
     with log.open("wb") as out:
         started_s = time.monotonic()
         child = subprocess.Popen(

@@ -1,12 +1,13 @@
-"""Measures each peer: start, memory of the list, and the same four paths with the same packets as ours."""
+"""Measures each peer: start, memory of the list, and its part of the paths on which all servers take turns."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import shutil
+import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,90 +18,111 @@ from loadtest.peers.peer import Peer
 from loadtest.peers.start import PeerError, PeerProcess, is_blocked, is_forwarded, started
 from loadtest.population import Population
 from loadtest.results import PeerPath, PeerResult
-from loadtest.server import ask
+from loadtest.server import ask, last_lines
+from loadtest.turns import Contender, Turns
 from pdns.wire import protocol as p
 
 ASKED_FOR_MEMORY = 2_000
-_MOST_QUERIES = 300_000  # more than any peer answers in one round
-_ECHO_QUERIES = 60_000
 _ANSWER_TIMEOUT_S = 10.0  # for a first answer once it has started
 _SETTLED_SHARE, _SETTLE_STEP_S, _SETTLE_MOST_S = 0.05, 0.25, 15.0
 _SAMPLED = 20  # answers that are looked into, each path
+_SAMPLE_SEED = 77
 _FEW, _MOST = 0.01, 0.99  # of the answers
-PATHS = (goals.HIT, goals.BLOCKED_SEEN, goals.BLOCKED_FIRST, goals.FORWARD)
+_FORWARDED = {  # least and most, for each answer; a question asked twice of the upstream is no fault
+    goals.HIT.key: (0.0, _FEW),
+    goals.BLOCKED_SEEN.key: (0.0, _FEW),
+    goals.BLOCKED_FIRST.key: (0.0, _FEW),
+    goals.FORWARD.key: (_MOST, 10.0),
+    goals.MIX.key: (0.05, 0.2),
+}
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
     """What peers are measured with: the same for all of them."""
 
     directory: Path
-    authority: programs.Server
-    echo: programs.Server
+    upstream: Address
     server_core: int | None
     generator_core: int | None
     people: Population
     listed: Path
-    round_s: float
     start_timeout_s: float  # how long each may take to its first blocked answer
 
-    def stream_file(self, key: str) -> Path:
-        """The queries of a path; written once, since no two peers share a memory."""
-        file = self.directory / f"queries-{key}"
-        if not file.exists():
-            packets.write(file, _STREAMS[key](self.people, _MOST_QUERIES, _SEED))
-        return file
 
-    def warm_up_file(self, key: str) -> Path | None:
-        """What is sent before the path is measured; None for a path of names that are new."""
-        file = self.directory / f"warm-up-{key}"
-        if key not in _WARM_UPS:
+class RunningPeer(msgspec.Struct, kw_only=True):
+    """One that takes part, or has a problem."""
+
+    peer: Peer
+    result: PeerResult
+    server: PeerProcess | None = None
+    with_list: int = 0  # PSS
+
+    @property
+    def contender(self) -> Contender | None:
+        """As what it takes turns; None while it cannot."""
+        if self.server is None or self.result.problem is not None:
             return None
-        if not file.exists():
-            packets.write(file, _WARM_UPS[key](self.people))
-        return file
+        return Contender(name=self.peer.name, pids=(self.server.process.pid,), address=self.server.address)
+
+    def add(self, path: goals.QueryPath, found: Turns) -> None:
+        """Its part of a path that was measured. One that ended takes part no more."""
+        name = self.peer.name
+        if self.contender is None or self.server is None:
+            return
+        if name in found.problems:
+            self.result = msgspec.structs.replace(self.result, problem=f"{found.problems[name]}{last_lines(self.server.log)}")
+        if found.slices[name]:
+            sample = _sample(self.server, found.last_file)
+            self.result = msgspec.structs.replace(self.result, paths=[*self.result.paths, path_of(path, name, found, sample)])
 
 
-_SEED = 77
-_STREAMS: dict[str, Callable[[Population, int, int], Iterator[bytes]]] = {
-    goals.HIT.key: traffic.hits,
-    goals.BLOCKED_SEEN.key: traffic.blocked_seen,
-    goals.BLOCKED_FIRST.key: traffic.blocked_first_sight,
-    goals.FORWARD.key: traffic.never_seen,
-}
-_WARM_UPS: dict[str, Callable[[Population], Iterator[bytes]]] = {
-    goals.HIT.key: lambda people: map(packets.query, people.benign),
-    goals.BLOCKED_SEEN.key: traffic.every_blocked_seen,
-}
+@contextlib.contextmanager
+def all_running(field: Field, peers: Sequence[Peer], log_step: Callable[[str], None]) -> Iterator[list[RunningPeer]]:
+    """Each is started, with the list, when the one before is idle; all are killed on leaving. Never raises for what one does."""
+    with contextlib.ExitStack() as stack:
+        running = []
+        for peer in peers:
+            log_step(peer.name)
+            running.append(_run(field, peer, stack))
+        yield running
 
 
-def measure(field: Field, peer: Peer) -> PeerResult:
-    """Never raises for what the peer does: a problem is part of the result."""
+def _run(field: Field, peer: Peer, stack: contextlib.ExitStack) -> RunningPeer:
     result = PeerResult(name=peer.name, package=peer.package, list_form=peer.list_form, version="")
     if peer.path() is None:
-        return msgspec.structs.replace(result, problem=f"not installed: apt install {peer.package}")
-    directory = field.directory / peer.name
+        return RunningPeer(peer=peer, result=msgspec.structs.replace(result, problem=f"not installed: {peer.install}"))
     result = msgspec.structs.replace(result, version=peer.version())
+    own = stack.enter_context(contextlib.ExitStack())
     try:
-        with _started(field, peer, directory / "with", listed=True) as server:
-            start_s = server.wait_blocked(field.people.listed[0], field.start_timeout_s)
-            server.wait_forwarded(field.people.benign[0], time.monotonic() - server.started_s + _ANSWER_TIMEOUT_S)
-            result = msgspec.structs.replace(result, start_s=start_s)
-            _settle(server)
-            with_list = _memory(field, server)
-            if field.server_core is not None:
-                process.pin(server.process.pid, field.server_core)
-            result = msgspec.structs.replace(result, paths=[_path(field, server, path) for path in PATHS])
-        with _started(field, peer, directory / "without", listed=False) as server:
-            server.wait_forwarded(field.people.benign[0], _ANSWER_TIMEOUT_S)
-            return msgspec.structs.replace(result, list_bytes=with_list - _memory(field, server))
+        server = own.enter_context(_started(field, peer, field.directory / peer.name / "with", listed=True))
+        start_s = server.wait_blocked(field.people.listed[0], field.start_timeout_s)
+        server.wait_forwarded(field.people.benign[0], time.monotonic() - server.started_s + _ANSWER_TIMEOUT_S)
+        _settle(server)
+        with_list = _memory(field, server)
+        if field.server_core is not None:
+            process.pin(server.process.pid, field.server_core)
     except (PeerError, programs.GeneratorError, OSError) as error:
-        return msgspec.structs.replace(result, problem=str(error))
+        own.close()
+        return RunningPeer(peer=peer, result=msgspec.structs.replace(result, problem=str(error)))
+    return RunningPeer(peer=peer, result=msgspec.structs.replace(result, start_s=start_s), server=server, with_list=with_list)
+
+
+def without_list(field: Field, ran: RunningPeer) -> PeerResult:
+    """What became of a peer that ran, and what the list takes of its memory: it is started again without one."""
+    if ran.contender is None:
+        return ran.result
+    try:
+        with _started(field, ran.peer, field.directory / ran.peer.name / "without", listed=False) as server:
+            server.wait_forwarded(field.people.benign[0], _ANSWER_TIMEOUT_S)
+            return msgspec.structs.replace(ran.result, list_bytes=ran.with_list - _memory(field, server))
+    except (PeerError, programs.GeneratorError, OSError) as error:
+        return msgspec.structs.replace(ran.result, problem=str(error))
 
 
 @contextlib.contextmanager
 def _started(field: Field, peer: Peer, directory: Path, *, listed: bool) -> Iterator[PeerProcess]:
     try:
-        with started(peer, directory, field.authority.address, field.listed if listed else None) as server:
+        with started(peer, directory, field.upstream, field.listed if listed else None) as server:
             yield server
     finally:
         shutil.rmtree(directory, ignore_errors=True)
@@ -128,44 +150,45 @@ def _memory(field: Field, server: PeerProcess) -> int:
     return process.memory(server.process.pid).pss
 
 
-def _path(field: Field, server: PeerProcess, path: goals.QueryPath) -> PeerPath:
-    warm_up, file = field.warm_up_file(path.key), field.stream_file(path.key)
-    if warm_up is not None:
-        _generate(field, server.address, warm_up, None, seconds=10)
-    echo_us = [_echo_cpu_us(field, file)]
-    forwarded_before, cpu_before = field.authority.answered(), server.cpu_s()
-    run = _generate(field, server.address, file, _MOST_QUERIES, seconds=field.round_s)
-    cpu_us = (server.cpu_s() - cpu_before) / max(1, run.received) * 1e6
-    forwarded = (field.authority.answered() - forwarded_before) / max(1, run.received)
-    echo_us.append(_echo_cpu_us(field, file))
-    echo_cpu_us = sum(echo_us) / len(echo_us)
+def path_of(path: goals.QueryPath, name: str, found: Turns, sample: Sequence[bytes | None]) -> PeerPath:
+    """One path of the peer called `name`, which has slices. `sample`: some of its answers."""
+    slices, ratios = found.slices[name], found.ratios(name)
+    runs = [each.run for each in slices]
+    forwarded = sum(each.forwarded * each.run.received for each in slices) / max(1, sum(run.received for run in runs))
     return PeerPath(
         key=path.key,
-        queries=run.received,
-        cpu_us=cpu_us,
-        echo_cpu_us=echo_cpu_us,
-        ratio=cpu_us / echo_cpu_us,
-        answers_per_s=run.answers_per_s,
-        lost=run.lost,
-        rcodes=run.rcodes,
+        queries=sum(run.received for run in runs),
+        cpu_us=min(each.cpu_us for each in slices),
+        median_cpu_us=found.median(name, lambda one: one.cpu_us),
+        ratio=statistics.median(ratios) if ratios else 0.0,
+        ratios=ratios,
+        disturbed=found.disturbed(name),
+        doubts=found.doubts(name),
+        answers_per_s=found.median(name, lambda one: one.run.answers_per_s),
+        lost=sum(run.lost for run in runs),
+        rcodes=found.rcodes(name),
         forwarded=forwarded,
-        not_as_meant=_not_as_meant(path, run, forwarded, _sample(server, file)),
+        not_as_meant=_not_as_meant(path, runs, forwarded, sample),
     )
 
 
-def _not_as_meant(path: goals.QueryPath, run: programs.Run, forwarded: float, sample: list[bytes | None]) -> str:
+def _not_as_meant(path: goals.QueryPath, runs: Sequence[programs.Run], forwarded: float, sample: Sequence[bytes | None]) -> str:
     """Why the number of this path is of something else; empty when it is of what the path says."""
-    if run.received == 0 or run.lost > run.sent * _FEW:
-        return f"{run.lost:,} of {run.sent:,} queries without an answer"
-    if path is goals.FORWARD and forwarded < _MOST:
+    received, lost, sent = (sum(getattr(run, field) for run in runs) for field in ("received", "lost", "sent"))
+    if received == 0 or lost > sent * _FEW:
+        return f"{lost:,} of {sent:,} queries without an answer"
+    least, most = _FORWARDED[path.key]
+    if forwarded < least:
         return f"only {forwarded:.1%} of the answers came from the upstream"
-    if path is not goals.FORWARD and forwarded > _FEW:
+    if forwarded > most:
         return f"{forwarded:.1%} of the queries were forwarded"
     blocked = path in (goals.BLOCKED_SEEN, goals.BLOCKED_FIRST)
     wanted = {p.NOERROR, p.NXDOMAIN} if blocked else {p.NOERROR}
-    odd = {code: count for code, count in run.rcodes.items() if code not in wanted}
-    if sum(odd.values()) > run.received * _FEW:
+    odd = {code for run in runs for code in run.rcodes} - wanted
+    if sum(run.rcodes.get(code, 0) for run in runs for code in odd) > received * _FEW:
         return f"answers with rcode {', '.join(map(str, sorted(odd)))}"
+    if path is goals.MIX:
+        return ""
     wrong = sum(answer is None or not (is_blocked if blocked else is_forwarded)(answer) for answer in sample)
     return f"{wrong} of {len(sample)} answers are not {'a block' if blocked else 'of the upstream'}" if wrong else ""
 
@@ -173,14 +196,8 @@ def _not_as_meant(path: goals.QueryPath, run: programs.Run, forwarded: float, sa
 def _sample(server: PeerProcess, file: Path) -> list[bytes | None]:
     """Answers to queries of the path, asked one at a time, to be looked into."""
     queries = [wire for _, wire in zip(range(_SAMPLED), packets.read(file), strict=False)]
-    ids = random.Random(_SEED)
+    ids = random.Random(_SAMPLE_SEED)
     return [ask(server.address, ids.randbytes(2) + wire[2:]) for wire in queries]
-
-
-def _echo_cpu_us(field: Field, file: Path) -> float:
-    cpu_before = process.cpu_s(field.echo.pid)
-    run = _generate(field, field.echo.address, file, _ECHO_QUERIES, seconds=5)
-    return (process.cpu_s(field.echo.pid) - cpu_before) / max(1, run.received) * 1e6
 
 
 def _generate(field: Field, to: Address, file: Path, count: int | None, seconds: float) -> programs.Run:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple
 
 from pdns.core.block_answer import Template
 from pdns.core.cache import AnswerCache
@@ -15,14 +15,6 @@ from pdns.core.listing import LOCAL_DATA, ListedAction
 from pdns.core.outcome import Given, Outcome
 from pdns.core.query import Query
 from pdns.core.ruleset import RuleSet
-
-AnyQuery = TypeVar("AnyQuery", bound=Query)
-
-
-class Classify(Protocol):
-    """`Blocker.classify`."""
-
-    def __call__(self, queries: list[AnyQuery], now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]: ...
 
 
 class CachedDecision(NamedTuple):
@@ -47,12 +39,6 @@ class Blocker:
         assert rules.blockset is not None
         self._policy, self._answers, self._blockset = rules.policy, rules.block_answers, rules.blockset
         self._cache = cache
-
-    def classify(self, queries: list[AnyQuery], now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:  # noqa: ARG002 (as its twin)
-        """Answers the queries of a batch that are blocked like others before. Returns the queries that come to `Plain` because no
-        feed lists their names, and the queries that must be decided.
-        """
-        return [], queries
 
     def block(self, query: Query, client: Client, now: float) -> Outcome | Given | None:
         """A stage of the resolver: the answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then

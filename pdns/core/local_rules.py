@@ -1,5 +1,7 @@
 """What people say about names, and about feeds and tenants while the program runs. It beats every feed."""
 
+# kernel: pdns/fast/name_set.pyx
+
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping

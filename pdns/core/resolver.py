@@ -1,13 +1,15 @@
 """The decision about every query. No I/O, no clock: the time is an argument."""
 
+# kernel: pdns/fast/first_sight.pyx
+
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from pdns.core.answers import answer_entry, error_entry, minimal_any_entry, not_ready_entry
-from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
+from pdns.core.blocking import Blocker, NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.client_rules import CLIENT_RULE, MARKS
 from pdns.core.clients import Client
@@ -54,7 +56,7 @@ class Resolver(Responses):
     def adopt(self, rules: RuleSet) -> None:
         """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
         super().adopt(rules)
-        self.classify: Classify = _nothing_to_classify
+        self.blocker: Blocker | None = None  # what finds listed names, while that decides about most queries
         # The order is policy: what is answered here comes first, the administrator's records before special names, so that these
         # are never forwarded; then what is blocked here, if anything is; then what feeds list. Only what is left is for an
         # upstream to answer.
@@ -65,10 +67,9 @@ class Resolver(Responses):
             if not rules.policy.given:
                 block = (cast("_Stage", blocker.block),)  # which gives nothing else then
             if rules.ready:
-                self.classify = blocker.classify
+                self.blocker = blocker
             if rules.policy.client_rules(rules.blockset) is not None:
                 block = (self._listed_client, *block)
-                self.classify = partial(_without_listed_clients, self.classify)
         if not rules.ready:
             block = (self._refuse_unprotected, *block)
         if rules.policy.blocked_filter_keys:
@@ -344,16 +345,3 @@ def _forward(query: Query, client: Client, key: bytes, route: Route, stale: Entr
 def _not_recursive(now: float) -> Answer:
     ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
     return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
-
-
-def _without_listed_clients(classify: Classify, queries: list[AnyQuery], now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:
-    """`classify`, of queries of clients that no feed lists; the others must be decided."""
-    listed = [query for query in queries if cast("Any", query).client.policy & MARKS]
-    if not listed:
-        return classify(queries, now)
-    plain, undecided = classify([query for query in queries if not cast("Any", query).client.policy & MARKS], now)
-    return plain, [*undecided, *listed]
-
-
-def _nothing_to_classify(queries: list[AnyQuery], _now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:
-    return [], queries

@@ -43,9 +43,11 @@ cdef class Arena:
     cdef uint64_t hash_of(self, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef void expect(self, uint64_t hash) noexcept nogil
     cdef void expect_record(self, uint64_t hash) noexcept nogil
+    cdef void expect_new(self, uint64_t hash) noexcept nogil
     cdef CacheRecord *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef CacheRecord *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef CacheRecord *begin(self, const uint8_t *key, CacheRecord *shape) noexcept nogil
+    cdef CacheRecord *begin_hashed(self, uint64_t hash, const uint8_t *key, CacheRecord *shape) noexcept nogil
     cdef void finish(self, CacheRecord *record) noexcept nogil
     cdef void unlink(self, CacheRecord *record) noexcept nogil
 

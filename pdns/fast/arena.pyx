@@ -107,6 +107,10 @@ cdef class Arena:
             pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + CACHE_LINE_BYTES)
             pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + 2 * CACHE_LINE_BYTES)
 
+    cdef void expect_new(self, uint64_t hash) noexcept nogil:
+        """A key with that hash will be kept soon."""
+        pdns_prefetch(&self._ghosts[hash & self._mask])
+
     cdef CacheRecord *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil:
         """The record under `key`, NULL when there is none. Good until the next `begin`."""
         return self.find_hashed(siphash(self._hash_key, key, key_bytes), key, key_bytes)
@@ -127,7 +131,11 @@ cdef class Arena:
     cdef CacheRecord *begin(self, const uint8_t *key, CacheRecord *shape) noexcept nogil:
         """Room for a record of this shape in place of what is under `key`, its fixed part and key filled in; the rest is
         the caller's to write, then `finish`. NULL when it is too large to be kept: then nothing is under `key`."""
-        cdef CacheRecord *old = self.find(key, shape.key_bytes)
+        return self.begin_hashed(siphash(self._hash_key, key, shape.key_bytes), key, shape)
+
+    cdef CacheRecord *begin_hashed(self, uint64_t hash, const uint8_t *key, CacheRecord *shape) noexcept nogil:
+        """As `begin`, with the hash of `key`."""
+        cdef CacheRecord *old = self.find_hashed(hash, key, shape.key_bytes)
         cdef Ring *ring = &self._header.probation
         cdef size_t size = bytes_of(shape)
         cdef CacheRecord *record
@@ -135,19 +143,17 @@ cdef class Arena:
         shape.state = LIVE
         shape.in_main = False
         shape.visited = False
+        shape.hash = hash
         if old != NULL:
             if old.in_main:
                 ring = &self._header.main
                 shape.in_main = True
                 shape.visited = True
-            shape.hash = old.hash
             self.unlink(old)
-        else:
-            shape.hash = siphash(self._hash_key, key, shape.key_bytes)
-            if self._ghosts[shape.hash & self._mask] == ghost_of(shape.hash):  # it left too early: asked again all the same
-                self._ghosts[shape.hash & self._mask] = 0
-                ring = &self._header.main
-                shape.in_main = True
+        elif self._ghosts[hash & self._mask] == ghost_of(hash):  # it left too early: asked again all the same
+            self._ghosts[hash & self._mask] = 0
+            ring = &self._header.main
+            shape.in_main = True
         if shape.size > MAX_RECORD_BYTES or shape.size > ring.size // 2:
             return NULL
         self._make_room(ring, shape.size)
@@ -283,6 +289,7 @@ cdef class Arena:
             following = self._at(ring, ring.tail + record.size)
             if following.state == LIVE:
                 self.expect(following.hash)
+                self.expect_new(following.hash)  # it may leave a ghost
         if not record.visited and (ring == main or not self._fits(main, record.size)):
             self.unlink(record)
             ring.tail += record.size

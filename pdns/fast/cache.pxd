@@ -4,6 +4,7 @@ from libc.stdint cimport uint16_t, uint64_t
 
 from pdns.fast.arena cimport Arena
 from pdns.fast.cache_record cimport CacheRecord
+from pdns.fast.wire cimport Question
 
 
 cdef enum:
@@ -26,8 +27,9 @@ cdef class AnswerCache(Arena):
     cdef readonly list structured  # of each, a StructuredText or None
     cdef dict _attribution_numbers
     cdef dict _prepared  # by the id of the template, which it holds
-    cdef Prepared _last_prepared
 
+    cdef Prepared prepare(self, template)
+    cdef CacheRecord *block_as(self, const Question *question, uint64_t hash, Prepared prepared, int listed_bytes, double now) except? NULL
     cdef int attribution(self, verdict, tuple monitored, structured=*) except -1
     cdef CacheRecord *_find(self, bytes key)
     cdef entry_of(self, CacheRecord *record)

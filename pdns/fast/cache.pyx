@@ -14,7 +14,7 @@ from pdns.fast.cache_record cimport (
     BLOCKED, LIVE, MAX_RECORD_BYTES, NO_EDE, SILENT, TRUNCATED, CacheRecord, body_of, ede_of, key_of, listed_of, ttls_of,
 )  # fmt: skip
 from pdns.fast.wire cimport HEADER_BYTES, KEY_TAIL_BYTES, Question, put16, u16, u32
-from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
+from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128, xxh128_head
 
 from pdns.core import case
 from pdns.core.block_answer import ede_room, fill
@@ -124,40 +124,46 @@ cdef class AnswerCache(Arena):
 
     def block(self, Query query not None, policy_key, template, int listed_bytes, double now):
         """As `pdns.core.cache.AnswerCache.block`; a query that a fast path has taken up has the policy in its key."""
-        cdef Prepared prepared = self._last_prepared
-        cdef CacheRecord shape
-        cdef CacheRecord *record
-        cdef uint8_t text[EDE_TEXT_ROOM]
-        cdef Py_ssize_t at
-        cdef uint8_t *listed = query.q.key + query.q.name_bytes - listed_bytes
-        if prepared is None or prepared.template is not template:
-            prepared = self._prepare(template)
-        if prepared.shape.expires_s > 0 and prepared.shape.attribution:
-            memcpy(&shape, &prepared.shape, sizeof(CacheRecord))
-            shape.rules_epoch = self._header.rules_epoch
-            shape.stored_s = now
-            shape.expires_s += now
-            shape.key_bytes = query.q.key_bytes
-            shape.listed_bytes = listed_bytes
-            shape.ede_bytes = write_ede_text(prepared, listed, listed_bytes, text)
-            record = self.begin(query.q.key, &shape)
-            if record != NULL:
-                memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
-                if shape.nscount:
-                    put16(body_of(record), soa_owner(&query.q, listed_bytes, shape.rcode))
-                for at in range(shape.ttl_count):
-                    put16(ttls_of(record) + 2 * at, prepared.ttls[at])
-                memcpy(ede_of(record), text, shape.ede_bytes)
-                memcpy(listed_of(record), listed, listed_bytes)
-                self.finish(record)
-                return BLOCK_STORED
+        cdef Prepared prepared = self.prepare(template)
+        if self.block_as(&query.q, self.hash_of(query.q.key, query.q.key_bytes), prepared, listed_bytes, now) != NULL:
+            return BLOCK_STORED
         qname = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.name_bytes)
         entry = fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.rules_epoch)
         if prepared.shape.ttl_count > MOST_TTLS and entry.expires_s > now:
             self.put(PyBytes_FromStringAndSize(<char *>query.q.key, query.q.key_bytes), entry)
         return Answer(entry, "blocked")
 
-    def _prepare(self, template):
+    cdef CacheRecord *block_as(self, const Question *question, uint64_t hash, Prepared prepared, int listed_bytes, double now) except? NULL:
+        """Keep the answer to `question`, whose key has that hash, as `block` does. NULL when it cannot be kept."""
+        cdef CacheRecord shape
+        cdef CacheRecord *record
+        cdef uint8_t text[EDE_TEXT_ROOM]
+        cdef const uint8_t *listed = question.key + question.name_bytes - listed_bytes
+        cdef Py_ssize_t at
+        if prepared.shape.expires_s <= 0 or prepared.shape.attribution == 0:
+            return NULL
+        memcpy(&shape, &prepared.shape, sizeof(CacheRecord))
+        shape.rules_epoch = self._header.rules_epoch
+        shape.stored_s = now
+        shape.expires_s += now
+        shape.key_bytes = question.key_bytes
+        shape.listed_bytes = listed_bytes
+        shape.ede_bytes = write_ede_text(prepared, listed, listed_bytes, text)
+        record = self.begin_hashed(hash, question.key, &shape)
+        if record == NULL:
+            return NULL
+        memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
+        if shape.nscount:
+            put16(body_of(record), soa_owner(question, listed_bytes, shape.rcode))
+        for at in range(shape.ttl_count):
+            put16(ttls_of(record) + 2 * at, prepared.ttls[at])
+        memcpy(ede_of(record), text, shape.ede_bytes)
+        memcpy(listed_of(record), listed, listed_bytes)
+        self.finish(record)
+        return record
+
+    cdef Prepared prepare(self, template):
+        """What `block_as` needs of `template`."""
         cdef Prepared prepared = self._prepared.get(id(template))
         if prepared is None:
             if len(self._prepared) >= MOST_PREPARED:
@@ -179,7 +185,6 @@ cdef class AnswerCache(Arena):
                 prepared.ttls[at] = place
             number = self.attribution(entry.verdict, entry.monitored, entry.structured)
             prepared.shape.attribution = number if number <= MOST_ATTRIBUTIONS and len(entry.ttls) <= MOST_TTLS else 0
-        self._last_prepared = prepared
         return prepared
 
     def allowed_again(self, bytes key not None, tuple monitored not None):
@@ -284,20 +289,23 @@ cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, int liste
     """As `pdns.core.block_answer.ede_text`: the name in presentation format (RFC 1035, 5.1) between head and tail, cut where it is
     too long, then the case reference. `out` has EDE_TEXT_ROOM."""
     cdef const uint8_t *name = listed
+    cdef const uint8_t *end_of_label
     cdef Py_ssize_t at = PyBytes_GET_SIZE(prepared.ede_head), end = at + prepared.ede_room, tail_bytes = PyBytes_GET_SIZE(prepared.ede_tail)
-    cdef int left
     memcpy(out, PyBytes_AS_STRING(prepared.ede_head), at)
     if name[0] == 0:
         out[at] = DOT
         at += 1
     while name[0] and at <= end:
-        left = name[0]
+        end_of_label = name + 1 + name[0]
         name += 1
-        while left and at <= end:
-            at += write_byte(out + at, name[0])
+        while name < end_of_label and at <= end:
+            if _spelling[name[0]] == 1:
+                out[at] = name[0]
+                at += 1
+            else:
+                at += write_byte(out + at, name[0])
             name += 1
-            left -= 1
-        if left == 0 and name[0] and at <= end:
+        if name == end_of_label and name[0] and at <= end:
             out[at] = DOT
             at += 1
     if at > end:
@@ -315,16 +323,12 @@ cdef uint64_t name_key(const uint8_t *listed, int listed_bytes) except? 0:
     """As `pdns.core.case.name_key`."""
     cdef uint8_t salted[XXH3_MOST_BYTES]
     cdef uint8_t digest[XXH3_DIGEST_BYTES]
-    cdef uint64_t key = 0
-    cdef int at
     if SALT_BYTES + listed_bytes > XXH3_MOST_BYTES:
         return case.name_key(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
-    memcpy(salted, <const uint8_t *>_SALT, SALT_BYTES)
+    memcpy(salted, _salt, SALT_BYTES)
     memcpy(salted + SALT_BYTES, listed, listed_bytes)
     xxh128(salted, SALT_BYTES + listed_bytes, digest)
-    for at in range(8):
-        key = key << 8 | digest[at]
-    return key
+    return xxh128_head(digest)
 
 
 cdef inline void write_reference(uint8_t *out, uint64_t key) noexcept nogil:
@@ -355,7 +359,8 @@ cdef inline int write_byte(uint8_t *out, uint8_t byte) noexcept nogil:
     return kind
 
 
-cdef bytes _SALT = case.SALT
+cdef uint8_t _salt[SALT_BYTES]
+memcpy(_salt, <const char *>(<bytes>case.SALT), SALT_BYTES)
 cdef uint8_t _alphabet[32]
 for _at, _char in enumerate(case.ALPHABET.encode()):
     _alphabet[_at] = _char

@@ -29,6 +29,7 @@ cdef struct Bucket:
 
 cdef class ClientTable:
     cdef readonly list clients  # every `Client` that there is, by number
+    cdef list tenants  # of each, its tenant
     cdef object _reference
     cdef dict _numbers
     cdef Known *_known

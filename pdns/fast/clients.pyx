@@ -81,6 +81,7 @@ cdef class ClientTable:
         self._hash_key = new_hash_key()
         self._reference = reference.ClientTable(access, tenants, policies, translation, credentials, remember=False)
         self.clients = [] if before is None else before.clients
+        self.tenants = [] if before is None else before.tenants
         self._numbers = {} if before is None else before._numbers
         self._known = <Known *>calloc(SETS * WAYS, sizeof(Known))
         if self._known == NULL:
@@ -131,6 +132,7 @@ cdef class ClientTable:
         if number is None:
             number = self._numbers[client] = len(self.clients)
             self.clients.append(client)
+            self.tenants.append(client.tenant)
         memcpy(out.address, address, ADDRESS_BYTES)
         out.used = self._lookups
         out.number, out.policy, out.allowed = number, client.policy, client.allowed

@@ -6,6 +6,7 @@ A repeat of a query is one look-up and one addition.
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache
+from pdns.fast.stats cimport BlockSlots
 
 cdef enum:  # as pdns.telemetry.event_ring and pdns.reference.event_writer have it
     PREFIX_BYTES = 16
@@ -97,15 +98,15 @@ cdef class EventWriter:
     cdef Count _pairs[COUNTS]
     cdef Count _domains[COUNTS]
 
-    cdef int see(self, Noted *noted, uint16_t client, str tenant, tuple slots) except -1  # `noted.view` is set here
-    cdef int _take_up(self, Noted *noted, str tenant, tuple slots) except -1
-    cdef int _first(self, Noted *noted, const uint8_t *seen, uint64_t asked, uint64_t counted, str tenant, tuple slots) except -1
+    cdef int see(self, Noted *noted, uint16_t client, str tenant, const BlockSlots *slots) except -1  # `noted.view` is set here
+    cdef int _take_up(self, Noted *noted, str tenant, const BlockSlots *slots) except -1
+    cdef int _first(self, Noted *noted, const uint8_t *seen, uint64_t asked, uint64_t counted, str tenant, const BlockSlots *slots) except -1
     cdef Place *_domain_place(self, uint64_t key) noexcept nogil
     cdef void _begin_minute(self, double now) noexcept nogil
     cdef void _write_if_over(self, Place *place) noexcept nogil
-    cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, tuple slots) except -1
+    cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, const BlockSlots *slots) except -1
     cdef void _open(self, Place *place, uint64_t key) noexcept nogil
-    cdef int _fill(self, uint8_t *record, Noted *noted, bint with_client, str tenant, tuple slots) except -1
+    cdef int _fill(self, uint8_t *record, Noted *noted, bint with_client, str tenant, const BlockSlots *slots) except -1
     cdef uint8_t *_record_of(self, Place *place) noexcept nogil
     cdef void _write_repeats(self, Place *place) noexcept nogil
     cdef uint8_t *_next(self) noexcept nogil

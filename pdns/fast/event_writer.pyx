@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from pdns.fast.checks cimport must
 from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4, packed
 from pdns.fast.wire cimport MAX_NAME_BYTES
-from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
+from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128, xxh128_head
 
 from pdns.core import client_identity
 from pdns.telemetry import event_ring
@@ -39,7 +39,8 @@ cdef double _MINUTE_S = event_ring.MINUTE_S
 cdef int _SWEPT = event_ring.SWEPT
 cdef uint64_t _CLIENT_MARK = event_ring.CLIENT_MARK
 cdef uint64_t _DOMAIN_MARK = event_ring.DOMAIN_MARK
-cdef bytes _SALT = event_ring.SALT
+cdef uint8_t _salt[SALT_BYTES]
+memcpy(_salt, <const char *>(<bytes>event_ring.SALT), SALT_BYTES)
 cdef uint8_t _no_client[ADDRESS_BYTES]
 memset(_no_client, 0, ADDRESS_BYTES)
 cdef dict _NUMBERS = {transport: number for number, transport in enumerate(event_ring.TRANSPORTS)}
@@ -85,6 +86,9 @@ cdef class EventWriter:
     ):  # fmt: skip
         cdef bytes at = packed(address)
         cdef Noted noted
+        cdef uint32_t places[MAX_SLOTS]
+        cdef BlockSlots counted
+        cdef uint32_t number
         if not slots:
             raise IndexError("a query is counted in a slot at least")
         must(PyBytes_GET_SIZE(qname) <= MAX_NAME_BYTES and PyBytes_GET_SIZE(listed) <= MAX_NAME_BYTES)
@@ -94,7 +98,10 @@ cdef class EventWriter:
         noted.listed, noted.listed_bytes = <const uint8_t *>PyBytes_AS_STRING(listed), PyBytes_GET_SIZE(listed)
         noted.text, noted.text_bytes = <const uint8_t *>PyBytes_AS_STRING(text), min(PyBytes_GET_SIZE(text), MAX_TEXT_BYTES)
         noted.view = view_of(self._views(tenant))
-        self._take_up(&noted, tenant, slots)
+        counted.slot, counted.count = places, min(len(slots), MAX_SLOTS)
+        for number in range(counted.count):
+            places[number] = slots[number]
+        self._take_up(&noted, tenant, &counted)
 
     def sweep(self, double now):
         cdef int _at
@@ -109,7 +116,7 @@ cdef class EventWriter:
         for at in range(PLACES + DOMAIN_PLACES):
             self._write_if_over(&self._places[at])
 
-    cdef int see(self, Noted *noted, uint16_t client, str tenant, tuple slots) except -1:
+    cdef int see(self, Noted *noted, uint16_t client, str tenant, const BlockSlots *slots) except -1:
         cdef View *views
         if client >= self._room:
             views = <View *>realloc(self._view_of_client, (client + MORE_CLIENTS) * sizeof(View))
@@ -123,9 +130,9 @@ cdef class EventWriter:
         noted.view = views[0]
         return self._take_up(noted, tenant, slots)
 
-    cdef int _take_up(self, Noted *noted, str tenant, tuple slots) except -1:
+    cdef int _take_up(self, Noted *noted, str tenant, const BlockSlots *slots) except -1:
         cdef uint8_t seen[ADDRESS_BYTES]
-        cdef uint64_t asked, counted = noted.transport | <uint64_t>slots[0] << 8
+        cdef uint64_t asked, counted = noted.transport | <uint64_t>slots.slot[0] << 8
         self._begin_minute(noted.now)
         self._words[NOTED] += 1
         if noted.listed_bytes == 0:
@@ -141,7 +148,7 @@ cdef class EventWriter:
             return 0
         return self._first(noted, seen, asked, counted, tenant, slots)
 
-    cdef int _first(self, Noted *noted, const uint8_t *seen, uint64_t asked, uint64_t counted, str tenant, tuple slots) except -1:
+    cdef int _first(self, Noted *noted, const uint8_t *seen, uint64_t asked, uint64_t counted, str tenant, const BlockSlots *slots) except -1:
         """It is no repeat of the same question."""
         cdef uint64_t domain = hash_of(noted.listed, noted.listed_bytes) if noted.listed_bytes else hash_of(noted.qname, noted.qname_bytes)
         cdef uint64_t pair = mixed(domain, seen, counted) ^ _CLIENT_MARK
@@ -192,7 +199,7 @@ cdef class EventWriter:
                 return place
         return &self._places[PLACES + key % DOMAIN_PLACES]
 
-    cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, tuple slots) except -1:
+    cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, const BlockSlots *slots) except -1:
         if place.key != key or place.minute != self._minute:
             return False
         if place.repeats == 0:  # counted once its record is whole: a successor would write half of one
@@ -210,11 +217,9 @@ cdef class EventWriter:
     cdef uint8_t *_record_of(self, Place *place) noexcept nogil:
         return self._repeats + (place - self._places) * RECORD_BYTES
 
-    cdef int _fill(self, uint8_t *record, Noted *noted, bint with_client, str tenant, tuple slots) except -1:
+    cdef int _fill(self, uint8_t *record, Noted *noted, bint with_client, str tenant, const BlockSlots *slots) except -1:
         cdef FixedRecord *fixed = <FixedRecord *>record
         cdef uint8_t *at = record + FIXED_BYTES
-        cdef Py_ssize_t count = len(slots), number
-        cdef uint32_t slot
         cdef bytes stands_for
         memset(record + PREFIX_BYTES, 0, FIXED_BYTES - PREFIX_BYTES)
         fixed.first_s = fixed.last_s = noted.now
@@ -230,11 +235,9 @@ cdef class EventWriter:
                 )
                 memcpy(fixed.client, PyBytes_AS_STRING(stands_for), PyBytes_GET_SIZE(stands_for))
         fixed.qtype, fixed.transport, fixed.flags = noted.qtype, noted.transport, BLOCKED if noted.listed_bytes else 0
-        fixed.slot_count = count if count < MAX_SLOTS else MAX_SLOTS
-        for number in range(fixed.slot_count):
-            slot = slots[number]
-            memcpy(at, &slot, SLOT_BYTES)
-            at += SLOT_BYTES
+        fixed.slot_count = slots.count if slots.count < MAX_SLOTS else MAX_SLOTS
+        memcpy(at, slots.slot, fixed.slot_count * SLOT_BYTES)
+        at += fixed.slot_count * SLOT_BYTES
         fixed.qname_bytes, fixed.listed_bytes, fixed.text_bytes = noted.qname_bytes, noted.listed_bytes, noted.text_bytes
         memcpy(at, noted.qname, noted.qname_bytes)
         at += noted.qname_bytes
@@ -276,16 +279,12 @@ cdef uint64_t hash_of(const uint8_t *name, Py_ssize_t size) except? 0:
     """As pdns.telemetry.event_ring.name_hash."""
     cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
     cdef uint8_t digest[XXH3_DIGEST_BYTES]
-    cdef uint64_t value = 0
-    cdef int at
     if size + SALT_BYTES > XXH3_MOST_BYTES:
         return event_ring.name_hash(PyBytes_FromStringAndSize(<const char *>name, size))
-    memcpy(salted, PyBytes_AS_STRING(_SALT), SALT_BYTES)
+    memcpy(salted, _salt, SALT_BYTES)
     memcpy(salted + SALT_BYTES, name, size)
     xxh128(salted, SALT_BYTES + size, digest)
-    for at in range(8):
-        value = value << 8 | digest[at]
-    return value
+    return xxh128_head(digest)
 
 
 cdef int kept_bits(const View *view, const uint8_t *address) noexcept nogil:

@@ -11,10 +11,11 @@ from pdns.fast.cache cimport AnswerCache
 from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, Known, RateLimiter
 from pdns.fast.cookies cimport Options
 from pdns.fast.event_writer cimport EventWriter
+from pdns.fast.first_sight cimport FirstSight
 from pdns.fast.query cimport Query
 from pdns.fast.query_tap cimport QueryTap
 from pdns.fast.cache_record cimport CacheRecord
-from pdns.fast.stats cimport FastStats
+from pdns.fast.stats cimport BlockSlots, FastStats
 from pdns.fast.wire cimport Fault, Question
 
 cdef enum:
@@ -22,6 +23,7 @@ cdef enum:
     SILENCE = 0
     DECIDE = -1  # Python is to decide
     DECIDE_REMEMBERED = -2  # there is an answer in the cache, of which more must be known than that it is there
+    DECIDE_CLEAN = -4  # no feed lists the name, and no other rule is about it
 
 
 cdef struct ParsedPacket:  # a message, before anything is done about it
@@ -36,13 +38,14 @@ cdef struct ParsedPacket:  # a message, before anything is done about it
 cdef class PendingQuery(Query):
     """A query that waits for a decision, with who asked it."""
     cdef FastPath _fast_path
+    cdef uint64_t hash  # of the question's key, as the cache has it
     cdef uint16_t number  # of the client
     cdef readonly bint needs_recheck
     cdef readonly bint skips_local
     cdef readonly bint stream
     cdef uint8_t client_at[ADDRESS_BYTES]
 
-    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) except -1
+    cdef void settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) noexcept
 
 
 cdef class FastPath:
@@ -58,6 +61,7 @@ cdef class FastPath:
     cdef double _max_stale_s
     cdef int32_t _stale_ttl_s
     cdef uint32_t _refresh_ahead_hits
+    cdef FirstSight first_sight
     cdef object _special_filter_keys
     cdef object _primaries  # None when there are none
     cdef AskedNames _asked  # None: names are not noted
@@ -87,7 +91,8 @@ cdef class FastPath:
     ) except -3
     cdef int _note_name(self, const CacheRecord *record, const Question *question, uint16_t client) except -1
     cdef int _note(
-        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
+        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, const BlockSlots *slots,
+        double now,
     ) except -1
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1
     cdef Py_ssize_t _refuse(

@@ -4,18 +4,16 @@
 # specification: pdns/reference/service.py:ReferenceService
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.set cimport PySet_Contains
 from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.string cimport memcpy
 
 from pdns.fast.clients cimport ADDRESS_BYTES, Known, packed, text_of
 from pdns.fast.event_writer cimport MAX_TEXT_BYTES, Noted
-from pdns.fast.query cimport filter_key_of
 from pdns.fast.cache_record cimport (
     BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, ede_of, listed_of,
 )  # fmt: skip
 from pdns.fast.render cimport escape, render, render_structured, write_opt, write_truncated
-from pdns.fast.stats cimport UDP
+from pdns.fast.stats cimport UDP, BlockSlots
 from pdns.fast.wire cimport (
     CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
@@ -30,9 +28,6 @@ from pdns.core.credentials import NO_CREDENTIAL
 
 cdef object _UDP = Transport.UDP
 cdef dict _TRANSPORT_NUMBERS = {transport: number for number, transport in enumerate(Transport)}
-
-cdef enum:
-    CLASS_IN = 1
 
 cdef enum:
     DROP
@@ -51,10 +46,6 @@ cdef double _REFRESH_MIN_LIFE_S = specification.REFRESH_MIN_LIFE_S
 cdef uint8_t _buffer[MAX_TCP_BYTES]  # for answers over TCP, one at a time
 
 
-cdef uint8_t _meta[256]  # types that are no data, or not one
-for _type in (*specification.META_TYPES, p.ANY):
-    _meta[_type] = True
-
 cdef uint8_t _for_resolvers[256]  # types whose queries are no attempts to reach a blocked name
 for _type in p.FOR_RESOLVERS:
     _for_resolvers[_type] = True
@@ -62,22 +53,13 @@ for _type in p.FOR_RESOLVERS:
 
 cdef class PendingQuery(Query):
 
-    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) except -1:
-        """It is what was heard from `address`, and `FastPath.take` said `decide`."""
-        cdef const uint8_t *filter_key
-        cdef Py_ssize_t size
+    cdef void settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) noexcept:
+        """It is what was heard from `address`. `decide` is what `FastPath.take` said, or DECIDE_CLEAN."""
         memcpy(&self.q, &heard.question, sizeof(Question))
+        self.hash = heard.hash
         memcpy(self.client_at, address, ADDRESS_BYTES)
-        filter_key = self.q.key + filter_key_of(&self.q)
-        size = self.q.key + self.q.name_bytes - filter_key
         self._fast_path, self.number, self.needs_recheck = fast_path, heard.client, decide == DECIDE_REMEMBERED
-        if self.q.qclass == CLASS_IN and (self.q.qtype >= 256 or not _meta[self.q.qtype]):
-            special = fast_path._special_filter_keys
-            self.skips_local = not (
-                PySet_Contains(special, PyBytes_FromStringAndSize(<char *>filter_key, size))
-                or PySet_Contains(special, PyBytes_FromStringAndSize(<char *>filter_key + 1 + filter_key[0], size - 1 - filter_key[0]))
-            )
-        return 0
+        self.skips_local = decide == DECIDE_CLEAN or fast_path.first_sight.skips_local(&self.q)
 
     @property
     def client(self):
@@ -91,10 +73,11 @@ cdef class FastPath:
     def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None, EventWriter events=None):
         """`saw` as `MonitorLog.saw`, `limits` the memory of `RateLimiter`."""
         self._cache, self._cookie_secret, self._saw, self._limits, self._events = cache, cookie_secret, saw, limits, events
-        self._stats = stats
+        self._stats, self.first_sight = stats, FirstSight()
 
-    def adopt(self, rules, primaries):
-        """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
+    def adopt(self, rules, primaries, blocker):
+        """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true;
+        `blocker` is `Resolver.blocker`."""
         config = rules.config
         policies, marks = rules.policy.tenant_policies, rules.client_marks
         if (
@@ -104,8 +87,12 @@ cdef class FastPath:
             self._tenant_policies, self._listed_clients, self._credentials = policies, marks.listed, rules.credentials
             self._clients = ClientTable(config.access, config.tenant, policies, marks, rules.credentials, self._clients)
             self.clients_epoch += 1
-        if config is self._config:
-            return
+        if config is not self._config:
+            self._configure(rules, primaries)
+        self.first_sight.adopt(rules, self._special_filter_keys, blocker)
+
+    def _configure(self, rules, primaries):
+        config = rules.config
         self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None
         self._options = Options(self._cookie_secret, config.server)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
@@ -292,7 +279,7 @@ cdef class FastPath:
         const uint8_t *address,
     ) except -3:
         cdef Py_ssize_t max_bytes = self.most_bytes(question, transport)
-        cdef tuple slots
+        cdef const BlockSlots *slots
         if record.attribution:
             if record.silent == TRUNCATED and max_bytes == MAX_TCP_BYTES:
                 return DECIDE_REMEMBERED
@@ -300,7 +287,7 @@ cdef class FastPath:
                 slots = self._fast_stats.blocked(client, record.attribution)
                 if record.listed_bytes == 0:
                     self._log_monitored(record, question, client, address)
-                if self._events is not None and slots:
+                if self._events is not None and slots.count:
                     self._note(record, question, client, transport, address, slots, now)
             if record.silent == SILENT:
                 return SILENCE
@@ -347,7 +334,8 @@ cdef class FastPath:
         return 0
 
     cdef int _note(
-        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
+        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, const BlockSlots *slots,
+        double now,
     ) except -1:
         """As `pdns.worker.service` does it for an answer that it gives."""
         cdef Noted noted
@@ -358,7 +346,7 @@ cdef class FastPath:
         if record.listed_bytes and record.ede_code != NO_EDE:
             noted.text_bytes = record.ede_bytes if record.ede_bytes < MAX_TEXT_BYTES else MAX_TEXT_BYTES
         noted.now = now
-        return self._events.see(&noted, client, self._clients.clients[client].tenant, slots)
+        return self._events.see(&noted, client, self._clients.tenants[client], slots)
 
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
         """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""

@@ -4,7 +4,7 @@
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from pdns.fast.cache import SOURCES
@@ -23,6 +23,20 @@ assert max(QTYPE_LABELS) < QTYPE_TABLE and len(QTYPE_LABELS) < QTYPE_LABELS_AT_M
 cdef tuple _qtypes = (0, *QTYPE_LABELS)
 cdef tuple _TRANSPORTS = tuple(Transport)
 assert len(_TRANSPORTS) == TRANSPORTS and _TRANSPORTS.index(Transport.H3) == H3
+
+
+cdef class KeptBlockSlots:
+
+    def __cinit__(self, tuple slots not None):
+        self.slots.slot = <uint32_t *>malloc(max(1, len(slots)) * sizeof(uint32_t))
+        if self.slots.slot == NULL:
+            raise MemoryError
+        for slot in slots:
+            self.slots.slot[self.slots.count] = slot
+            self.slots.count += 1
+
+    def __dealloc__(self):
+        free(self.slots.slot)
 
 
 cdef class FastStats:
@@ -72,15 +86,21 @@ cdef class FastStats:
         self._values[slot - 1] += 1
         return 0
 
-    cdef tuple blocked(self, uint16_t client, uint16_t attribution):
+    cdef const BlockSlots *blocked(self, uint16_t client, uint16_t attribution) except NULL:
         """It met what the attribution speaks of. Returns the slots that this was counted in."""
-        cdef uint32_t key = <uint32_t>client << 16 | attribution
-        slots = self._block_slots.get(key)
-        if slots is None:
-            slots = self._block_slots[key] = self._stats.block_slots(self._tenants[client].tenant, *self._attributions[attribution])
-        for slot in <tuple>slots:
-            self._values[<Py_ssize_t>slot] += 1
-        return slots
+        cdef uint64_t key = <uint64_t>1 << 32 | <uint64_t>client << 16 | attribution
+        cdef uint32_t at
+        cdef RecentBlock *recent = &self._recent_blocks[(client ^ attribution) % RECENT_BLOCKS]
+        cdef KeptBlockSlots kept
+        if recent.key != key:
+            kept = self._block_slots.get(key)
+            if kept is None:
+                kept = KeptBlockSlots(self._stats.block_slots(self._tenants[client].tenant, *self._attributions[attribution]))
+                self._block_slots[key] = kept
+            recent.key, recent.slots = key, &kept.slots
+        for at in range(recent.slots.count):
+            self._values[recent.slots.slot[at]] += 1
+        return recent.slots
 
     cdef int lasted(self, int source, uint64_t count, double duration_s) except -1:
         """`count` queries were answered from `source` within `duration_s`."""

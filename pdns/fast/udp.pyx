@@ -7,22 +7,29 @@ What the fast path can answer goes out with the batch it came in with; the rest 
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ENOBUFS, ENOMEM
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer, address_of, port_of
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
-from pdns.fast.cache_record cimport SOURCE_COUNT
+from pdns.fast.cache_record cimport BLOCKED, SOURCE_COUNT, CacheRecord
+from pdns.fast.checks cimport must
+from pdns.fast.fast_path cimport DECIDE, DECIDE_CLEAN
+from pdns.fast.first_sight cimport BLOCKED_ALIKE, CLEAN, FirstSight, Sight
+from pdns.fast.matcher cimport Search
 from pdns.fast.proxy_header cimport HEADER_SOUND, HeaderFault, ProxyHeader, read_header, reason_of
 from pdns.fast.stats cimport UDP
-from pdns.fast.wire cimport SOUND
+from pdns.fast.wire cimport SOUND, Question
 
 from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.net.edge import BugLog
 from pdns.net.sockets import kernel_drops
 from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
 from pdns.wire.transport import Transport
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object)
 
 cdef object _UDP = Transport.UDP
 
@@ -67,9 +74,23 @@ cdef class Datagram(PendingQuery):
         self._listener._queue(wire, &self._peer)
 
 
+cdef class CleanQueries:
+
+    def __len__(self):
+        return self.count
+
+    def datagrams(self):
+        """All of them, to keep."""
+        return [self.datagram(number) for number in range(self.count)]
+
+    cdef Datagram datagram(self, int number):
+        must(0 <= number < self.count)
+        return self.listener._datagram(self.places[number], DECIDE_CLEAN, self.started_s)
+
+
 cdef class UdpListener:
-    """As `pdns.reference.udp_listener.ReferenceUdpListener`. With a `fast_path`, the service gets what that cannot answer: lists of `Datagram` by
-    `on_queries`; without one every datagram, by `on_message`.
+    """As `pdns.reference.udp_listener.ReferenceUdpListener`. With a `fast_path`, the service gets what that cannot answer by `on_queries`: a list of
+    `Datagram` and `CleanQueries`; without one every datagram, by `on_message`.
     """
 
     def __init__(self, sock, service, loop, stats, FastPath fast_path=None):
@@ -78,6 +99,9 @@ cdef class UdpListener:
         self._own_host, self._own_port = sock.getsockname()[:2]
         self._inbox = Inbox(_MAX_QUERY_BYTES, controlled=self._own_host in WILDCARDS)
         self._outbox = Outbox(MOST_ANSWER_BYTES)
+        self._clean = CleanQueries.__new__(CleanQueries)
+        self._clean.listener = self
+        self._spare = []
         self._fd = sock.fileno()
         self.resume()
 
@@ -100,6 +124,7 @@ cdef class UdpListener:
         if self._fd >= 0:
             self._flush()
             self._fd = -1
+            self._spare.clear()
         self._sock.close()
 
     @property
@@ -151,45 +176,100 @@ cdef class UdpListener:
 
     cdef int _answer(self, int count) except -1:
         cdef double began_s = clock_s(), lasted_s
-        cdef uint64_t answered[SOURCE_COUNT]
+        cdef int unknown[BATCH]
+        cdef int source
+        memset(self._answered, 0, sizeof(self._answered))
+        self._undecided, self._clean.count, self._clean.started_s = [], 0, began_s
+        count = self._take_all(count, began_s, unknown)
+        if count:
+            self._look_at(unknown, count, began_s)
+        self._flush()
+        lasted_s = clock_s() - began_s
+        for source in range(SOURCE_COUNT):
+            if self._answered[source]:
+                self._fast_path._fast_stats.lasted(source, self._answered[source], lasted_s)
+        if self._undecided or self._clean.count:
+            try:
+                self._service.on_queries(self._undecided, self._clean)
+            except Exception as error:
+                self._bugs.caught(error, "the decision about a query")
+        return 0
+
+    cdef int _take_all(self, int count, double now, int *unknown) except -1:
+        """Answer what the fast path can. `unknown` gets the places of those that the first sight takes; returns how many."""
+        cdef FastPath fast_path = self._fast_path
         cdef int sound[BATCH]
+        cdef int at, turn, source = 0, left = 0
         cdef Py_ssize_t size
-        cdef int at, turn, source = 0
-        cdef uint8_t *out
-        cdef Datagram datagram
-        cdef list undecided = None
-        memset(answered, 0, sizeof(answered))
         for turn in range(self._parse_batch(count, sound)):
             at = sound[turn]
-            out = self._room(MOST_ANSWER_BYTES)
             try:
-                size = self._fast_path.take(
-                    &self._heard[at], self._inbox.raw(at), self._addresses[at], UDP, began_s, &source, out
+                size = fast_path.take(
+                    &self._heard[at], self._inbox.raw(at), self._addresses[at], UDP, now, &source, self._room(MOST_ANSWER_BYTES)
                 )
             except Exception as error:
                 self._bugs.caught(error, "the answer to a datagram")
                 continue
             if size > 0:
                 self._outbox.add(size, &self._peers[at])
-                answered[source] += 1
+                self._answered[source] += 1
+            elif size == DECIDE and fast_path.first_sight.takes(&self._heard[at].question):
+                unknown[left] = at
+                left += 1
             elif size < 0:
-                datagram = Datagram.__new__(Datagram)
-                memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
-                datagram.settle(self._fast_path, &self._heard[at], self._addresses[at], size)
-                datagram._listener, datagram.started_s = self, began_s
-                if undecided is None:
-                    undecided = []
-                undecided.append(datagram)
-        self._flush()
-        lasted_s = clock_s() - began_s
-        for at in range(SOURCE_COUNT):
-            if answered[at]:
-                self._fast_path._fast_stats.lasted(at, answered[at], lasted_s)
-        if undecided is not None:
+                self._undecided.append(self._datagram(at, size, now))
+        return left
+
+    cdef int _look_at(self, const int *unknown, int count, double now) except -1:
+        """Block what is listed as others were, and tell clean names from those that Python decides about."""
+        cdef FirstSight first_sight = self._fast_path.first_sight
+        cdef const Question *questions[BATCH]
+        cdef Search searches[BATCH]
+        cdef ParsedPacket *heard
+        cdef CacheRecord *record = NULL
+        cdef Sight sight
+        cdef Py_ssize_t size
+        cdef int at, turn
+        for turn in range(count):
+            questions[turn] = &self._heard[unknown[turn]].question
+            self._fast_path._cache.expect_new(self._heard[unknown[turn]].hash)
+        first_sight.expect(questions, searches, count)
+        for turn in range(count):
+            at = unknown[turn]
+            heard = &self._heard[at]
+            size = DECIDE
             try:
-                self._service.on_queries(undecided)
-            except Exception as error:
-                self._bugs.caught(error, "the decision about a query")
+                sight = first_sight.look(&heard.question, &searches[turn], heard.hash, now, &record)
+                if sight == CLEAN:
+                    self._clean.places[self._clean.count] = at
+                    self._clean.count += 1
+                    continue
+                if sight == BLOCKED_ALIKE:
+                    size = self._fast_path._render(
+                        record, &heard.question, heard.client, BLOCKED, UDP, False, now, self._room(MOST_ANSWER_BYTES), self._addresses[at]
+                    )
+            except Exception:
+                size = DECIDE  # it will be raised again where it is logged, at worst after the block was counted
+            if size > 0:
+                self._outbox.add(size, &self._peers[at])
+                self._answered[BLOCKED] += 1
+            elif size < 0:
+                self._undecided.append(self._datagram(at, size, now))
+        return 0
+
+    cdef Datagram _datagram(self, int at, Py_ssize_t decide, double started_s):
+        """The query at a place of the batch, to keep. `decide` as for `PendingQuery.settle`."""
+        cdef Datagram datagram = self._spare.pop() if self._spare else Datagram.__new__(Datagram)
+        memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
+        datagram.monitored = False
+        datagram.settle(self._fast_path, &self._heard[at], self._addresses[at], decide)
+        datagram._listener, datagram.started_s = self, started_s
+        return datagram
+
+    cdef int answered(self, Datagram datagram) except -1:
+        """Keep `datagram`, which its caller has in a list and a variable, for another query, unless somebody else has it as well."""
+        if Py_REFCNT(datagram) == 2 and len(self._spare) < MOST_SPARE:
+            self._spare.append(datagram)
         return 0
 
     cdef int _pass_on(self, int count) except -1:

@@ -20,9 +20,11 @@ cdef extern from *:
         unsigned __int128 product = (unsigned __int128)a * b;
         return (uint64_t)product ^ (uint64_t)(product >> 64);
     }
+    #define pdns_swapped(word) __builtin_bswap64(word)
     """
     const uint8_t *pdns_xxh3_secret
     uint64_t pdns_fold(uint64_t a, uint64_t b) noexcept nogil
+    uint64_t pdns_swapped(uint64_t word) noexcept nogil  # little-endian, as all that is compiled here
 
 cdef enum:
     XXH3_LEAST_BYTES = 17
@@ -54,9 +56,13 @@ cdef inline uint64_t _avalanche(uint64_t hash) noexcept nogil:
 
 
 cdef inline void _write64(uint8_t *out, uint64_t word) noexcept nogil:
-    cdef int at
-    for at in range(8):
-        out[at] = <uint8_t>(word >> (56 - 8 * at))
+    word = pdns_swapped(word)
+    memcpy(out, &word, 8)
+
+
+cdef inline uint64_t xxh128_head(const uint8_t *digest) noexcept nogil:
+    """The first half of a digest as a number, most significant byte first."""
+    return pdns_swapped(_read64(digest))
 
 
 cdef inline void _mix_short(uint64_t *low, uint64_t *high, const uint8_t *data, size_t size) noexcept nogil:

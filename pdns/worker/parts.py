@@ -27,8 +27,8 @@ class FastPath(Protocol):
 
     refused: bool  # the last message, because its client may not ask, or not as much
 
-    def adopt(self, rules: RuleSet, primaries: Primaries) -> None:
-        """Answer by `rules` from now on; `primaries` answers messages that are no queries."""
+    def adopt(self, rules: RuleSet, primaries: Primaries, blocker: Any) -> None:
+        """Answer by `rules` from now on; `primaries` answers messages that are no queries, `blocker` is that of the resolver."""
         ...
 
     def admits(self, address: str, credential: Credential) -> bool:
@@ -56,6 +56,13 @@ Datagram = Any
 """A query that the fast path did not answer: a `Query` with `client`, `address`, `port`, `transport`, `started_s`, `reply(wire)`
 and, over UDP, `send_cached(source, now)`.
 """
+
+
+class CleanQueries(Protocol):
+    """Queries of one batch whose names no feed lists, good until the next batch is read."""
+
+    def __len__(self) -> int: ...
+    def datagrams(self) -> list[Datagram]: ...
 
 
 class NotesNames(Protocol):

@@ -35,7 +35,7 @@ from pdns.wire.transport import Transport
 from pdns.worker.block_counts import count_block
 from pdns.worker.gauges import ServiceGauges
 from pdns.worker.monitor_log import MonitorLog
-from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
+from pdns.worker.parts import CleanQueries, Datagram, FastPath, Kernels, NotesNames
 from pdns.worker.private_log import PrivateAnswerLog
 
 _STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
@@ -160,11 +160,13 @@ class Service:
         """Whether the token of `credential` is valid, if it has one: HTTP says 404 otherwise. Counts what is refused."""
         return self.fast_path is None or self.fast_path.admits(client, credential)
 
-    def on_queries(self, queries: list[Datagram]) -> None:
-        """Decide about each of `queries`, which the fast path could not answer. Never raises."""
+    def on_queries(self, queries: list[Datagram], clean: CleanQueries) -> None:
+        """Decide about each of `queries`, which the fast path could not answer, and ask an upstream about those that are `clean`.
+        Never raises.
+        """
         now, decide = self._clock(), self._resolver.decide
-        plain, undecided = self._resolver.classify(queries, now)
-        for query in undecided:
+        plain = clean.datagrams()
+        for query in queries:
             try:
                 if (outcome := decide(query, query.client, now)) is BLOCK_STORED:
                     query.send_cached("blocked", now)
@@ -377,7 +379,7 @@ class Service:
 
     def _adopt_in_kernels(self, rules: RuleSet) -> None:
         if self.fast_path is not None:
-            self.fast_path.adopt(rules, self._primaries)
+            self.fast_path.adopt(rules, self._primaries, self._resolver.blocker)
         if self._fast_forward is not None:
             self._fast_forward.adopt(rules)
         self._stats.gauge("ready", int(rules.ready))

@@ -316,7 +316,7 @@ def _loose_tasks(file: str) -> Iterator[str]:
 WRITERS = {
     "pdns/files/safe_files.py",
     "pdns/logs.py",  # standard error
-    "pdns/demo/encrypted.py",  # a directory of its own
+    "pdns/demo/certificates.py",  # a directory of its own
     "pdns/demo/resolver.py",  # the same
     "feeds/build.py",  # the pipe to its parent
     "feeds/popular.py",  # a temporary directory

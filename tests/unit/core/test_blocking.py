@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pdns.core.blocking import Blocker
 from pdns.core.outcome import Answer, Forward
 from pdns.wire import protocol as p
 from tests.blocksets import make_blockset
 from tests.unit.core.conftest import Standstill
-from tests.wire import answers, ede, query, read
+from tests.wire import answers, ede, read
 
 
 @pytest.mark.parametrize("qtype", ["A", "AAAA", "HTTPS", "TXT", "MX", "ANY", "NS", "SOA", "CNAME", "DS", "TYPE65280"])
@@ -76,10 +75,3 @@ def test_allowlists_beat_feeds() -> None:
     assert world.answer("bad.example").source == "blocked"
     assert world.answer("only-beta.example").source == "blocked"
     assert isinstance(world.ask("only-beta.example", address="10.1.2.3"), Forward)
-
-
-def test_without_a_kernel_every_query_of_a_batch_is_decided() -> None:
-    """The reference answers none of them together."""
-    world = Standstill()
-    queries = [query("malware.test"), query("www.example")]
-    assert Blocker(world.resolver.rules, world.cache).classify(queries, 1000.0) == ([], queries)

@@ -23,13 +23,12 @@ def drawn() -> ET.Element:
 
 
 def test_every_measured_path_has_a_bar_for_each_server() -> None:
-    """Four paths, ours and two peers, but not the one number that was of something else, nor the mix, which has no goal."""
+    """Five paths, ours and two peers, but not the one number that was of something else."""
     bars = drawn().findall(f"{SVG}rect")
-    assert len(bars) == 4 * 3 - 1
-    assert sum(bar.get("class") == "ours" for bar in bars) == 4
+    assert len(bars) == 5 * 3 - 1
+    assert sum(bar.get("class") == "ours" for bar in bars) == 5
     texts = [element.text for element in drawn().findall(f"{SVG}text")]
-    assert texts.count("58.4") == 3
-    assert "mix: 99.9 % benign, 90 % hits" not in texts
+    assert texts.count("58.4") == 4
 
 
 def test_bars_are_logarithmic_and_within_the_picture() -> None:
@@ -40,6 +39,15 @@ def test_bars_are_logarithmic_and_within_the_picture() -> None:
     assert 0 < short < middle < long < chart._WIDTH - chart._LEFT - chart._RIGHT
     assert middle / short == pytest.approx(4.25, rel=0.05)  # log 1.5 / log 1.1
     assert long / middle == pytest.approx(10.03, rel=0.05)  # log 58.44 / log 1.5
+
+
+def test_what_a_busy_machine_spoilt_is_pale() -> None:
+    """Its bars have a class of their own, and the note says what that means; without any, nothing is said of it."""
+    first = msgspec.structs.replace(RESULTS.paths[0], doubts=["other programs took 40% of the cores"])
+    text = chart.svg(msgspec.structs.replace(RESULTS, paths=[first, *RESULTS.paths[1:]]))
+    assert text.count('class="ours doubted"') == 1
+    assert "pale: beside other programs" in text
+    assert "pale" not in chart.svg(RESULTS)
 
 
 def test_readable_on_light_and_dark() -> None:
@@ -65,4 +73,4 @@ def test_command_draws_what_a_bench_wrote(tmp_path: Path) -> None:
 def test_the_picture_of_the_readme_is_of_this_code() -> None:
     """The committed picture parses, and has the paths that a bench has now."""
     texts = [element.text for element in ET.parse(chart.README_CHART).getroot().findall(f"{SVG}text")]
-    assert [path.title for path in RESULTS.paths if path.verdict is not None and path.title not in texts] == []
+    assert [path.title for path in RESULTS.paths if path.title not in texts] == []

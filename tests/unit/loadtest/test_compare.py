@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from loadtest.compare import Comparison, checkout_at, median_interval
+from loadtest.compare import Comparison, checkout_at
 from loadtest.server import ServerError
+from loadtest.spread import median_interval
 
 
 def comparison(*ratios: float) -> Comparison:

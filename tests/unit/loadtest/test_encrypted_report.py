@@ -73,12 +73,30 @@ def test_the_table_has_ours_beside_the_others() -> None:
     assert max(map(len, text.splitlines())) <= 130
 
 
+def test_what_a_busy_machine_spoilt_is_said() -> None:
+    """A row with doubts has a mark and a note, its goals are neither met nor missed, and the history leaves it out."""
+    found = results(1.02)
+    costs = [
+        msgspec.structs.replace(each, doubts=["other programs took 40% of the cores"]) if each.key == "dot_one" else each
+        for each in found.costs
+    ]
+    busy = msgspec.structs.replace(found, costs=costs)
+    text = shown(busy)
+    assert "10.20, 1.02 x!" in text
+    assert "note: unusable: pdns, dot_one: other programs took 40% of the cores" in text
+    assert [verdict.usable for title, verdict in busy.verdicts() if title == encrypted_goals.DOT_ONE.title] == [False, False]
+    run = history.run_of(msgspec.structs.replace(some_results(1.1, 8_000_000, 0.3, 0), encrypted=busy), "abc")
+    assert run.encrypted.keys() == {path.key for path in encrypted_goals.PATHS} - {"dot_one"}
+
+
 def test_history_keeps_the_ratios() -> None:
     """A recorded bench keeps ours with the bare server as 1, and the page shows it in a table of its own."""
     run = history.run_of(msgspec.structs.replace(some_results(1.1, 8_000_000, 0.3, 0), encrypted=results(1.02)), "abc")
     assert run.encrypted == {path.key: 1.02 for path in encrypted_goals.PATHS}
-    places = f"{history._BEGIN}{history._END}{history._ENCRYPTED_BEGIN}{history._ENCRYPTED_END}"
-    text = history.with_table(places, [run, msgspec.structs.replace(run, encrypted={})])
+    places = (
+        history._BEGIN, history._END, history._PEERS_BEGIN, history._PEERS_END, history._ENCRYPTED_BEGIN, history._ENCRYPTED_END,
+    )  # fmt: skip
+    text = history.with_table("".join(places), [run, msgspec.structs.replace(run, encrypted={})])
     assert text.count("| 1.02 |") > 0
     assert text.count("| 2026-01-02 03:04 |") == 3
 

@@ -18,7 +18,14 @@ RESULTS = some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0)
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """An empty history, and a page for it."""
     file, page = tmp_path / "history.jsonl", tmp_path / "page.md"
-    places = (history._BEGIN, history._END, history._ENCRYPTED_BEGIN, history._ENCRYPTED_END)
+    places = (
+        history._BEGIN,
+        history._END,
+        history._PEERS_BEGIN,
+        history._PEERS_END,
+        history._ENCRYPTED_BEGIN,
+        history._ENCRYPTED_END,
+    )
     page.write_text(f"before\n{''.join(places)}\nafter\n")
     return file, page
 
@@ -49,9 +56,35 @@ def test_a_run_is_appended_and_shown(files: tuple[Path, Path]) -> None:
     assert runs[0].ratios == {path.key: path.ratio for path in RESULTS.paths}
     rows = [line for line in page.read_text().splitlines() if line.startswith("| 20")]
     assert [row.split(" | ")[1] for row in rows] == ["not recorded", "`0123456789ab`"]
-    assert rows[1].count("1.10") == len(RESULTS.paths)
+    assert rows[1].count("1.10 ±0") == len(RESULTS.paths)
     assert page.read_text().startswith("before\n")
     assert page.read_text().endswith("\nafter\n")
+
+
+def test_peers_are_kept_and_shown(files: tuple[Path, Path]) -> None:
+    """Ours and the peers of the newest run that has some, in one table; what is of something else is left out, or has a mark."""
+    busy = msgspec.structs.replace(
+        RESULTS.peers[0].paths[1], ratios=[1.2, 1.5, 1.9], doubts=["other programs took 40% of the cores"]
+    )
+    good = msgspec.structs.replace(RESULTS.peers[0], paths=[RESULTS.peers[0].paths[0], busy, *RESULTS.peers[0].paths[2:]])
+    run = history.run_of(msgspec.structs.replace(RESULTS, peers=[good, *RESULTS.peers[1:]]), "")
+    assert run.peers.keys() == {"good", "odd"}
+    assert run.peers["good"].ratios["blocked_seen"] == history.Ratio(median=1.5, least=1.2, most=1.9, spread=0.226, usable=False)
+    assert "hit" not in run.peers["odd"].ratios
+    history.append(run, *files)
+    history.append(msgspec.structs.replace(run, peers={}, when="2027-01-01T00:00:00Z"), *files)
+    rows = [line.split(" | ") for line in files[1].read_text().splitlines() if line.startswith("| ")]
+    head = next(row for row in rows if row[0] == "| path")
+    assert head == ["| path", "goal", "pdns", "good 1.2.3", "odd 1.2.3 |"]
+    by_title = {row[0]: row[1:] for row in rows}
+    assert by_title["| forwarded answer from cache"] == ["1.15", "1.10 ±0", "1.50 ±0", "- |"]
+    assert by_title["| blocked name, seen before"] == ["1.15", "1.10 ±0", "1.50 ±23!", "58.4 ±0 |"]
+
+
+def test_a_doubted_echo_spoils_every_ratio() -> None:
+    """When the yardstick is not to be trusted, no ratio to it is."""
+    run = history.run_of(msgspec.structs.replace(RESULTS, echo_doubts=["rounds differ by ±20%"]), "")
+    assert not any(ratio.usable for ratio in run.rounds.values())
 
 
 def test_sizes_are_of_one_name(files: tuple[Path, Path]) -> None:

@@ -7,9 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from loadtest import goals, population, programs, traffic
+from loadtest import goals, population, programs, traffic, turns
 from loadtest.loopback import Address
 from loadtest.packets import query
 from loadtest.peers import PEERS, bind, dnsdist, dnsmasq, knot, named, recursor, unbound
@@ -18,6 +19,7 @@ from loadtest.peers.peer import Peer, Setup
 from loadtest.peers.start import PeerError, is_blocked, is_forwarded, started
 from loadtest.population import Population
 from loadtest.results import PeerResult
+from loadtest.turns import ECHO, Contender, Course
 from pdns.wire import names
 
 HERE, UPSTREAM = Address("127.0.0.1", 5399), Address("127.0.0.1", 5398)
@@ -138,12 +140,20 @@ def people(tmp_path: Path) -> Population:
 
 
 def measured(peer: Peer, people: Population, directory: Path) -> PeerResult:
+    """All paths beside the echo, two short rounds of each."""
     with programs.serving("authority") as authority, programs.serving("echo") as echo:
         field = peers_measure.Field(
-            directory=directory, authority=authority, echo=echo, server_core=None, generator_core=None,
-            people=people, listed=people.list_file, round_s=0.2, start_timeout_s=30,
+            directory=directory, upstream=authority.address, server_core=None, generator_core=None, people=people,
+            listed=people.list_file, start_timeout_s=30,
         )  # fmt: skip
-        return peers_measure.measure(field, peer)
+        course = Course(directory=directory, authority=authority, generator_core=None, rounds=2, queries=2000, slice_s=0.3)
+        with peers_measure.all_running(field, [peer], lambda _: None) as running:
+            for path_traffic in traffic.of_paths(people):
+                contenders = [Contender(name=ECHO, pids=(echo.pid,), address=echo.address)]
+                contenders += [contender for each in running if (contender := each.contender) is not None]
+                turns.warm_up(course, path_traffic, contenders)
+                running[0].add(path_traffic.path, turns.take(course, path_traffic, contenders))
+        return peers_measure.without_list(field, running[0])
 
 
 @pytest.fixture
@@ -156,14 +166,12 @@ def short_path() -> Iterator[Path]:
 @pytest.mark.realtime
 @each_peer
 @pytest.mark.usefixtures("compiled")
-def test_a_real_peer_is_measured(peer: Peer, people: Population, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_peer_is_measured(peer: Peer, people: Population, short_path: Path) -> None:
     """With a thousand names listed it answers each path as it means, costs more than the echo, and leaves nothing behind."""
     needs(peer)
-    monkeypatch.setattr(peers_measure, "_MOST_QUERIES", 5000)
-    monkeypatch.setattr(peers_measure, "_ECHO_QUERIES", 2000)
     result = measured(peer, people, short_path)
     assert result.problem is None
-    assert [(path.key, path.not_as_meant) for path in result.paths] == [(path.key, "") for path in peers_measure.PATHS]
+    assert [(path.key, path.not_as_meant) for path in result.paths] == [(path.key, "") for path in goals.PATHS]
     assert all(path.queries > 100 for path in result.paths)
     assert result.start_s is not None
     assert 0 < result.start_s < 30
@@ -215,23 +223,17 @@ def test_a_peer_that_is_slow_to_start_gets_only_so_long(people: Population, tmp_
 
 def test_a_path_that_is_something_else_is_found_out() -> None:
     """Lost, forwarded and refused queries, and answers that are not a block, each make a number one of something else."""
-    judge = peers_measure._not_as_meant
+    judge = peers_measure._not_as_meant  # of all rounds
     blocked = query(names.from_text("x.example.com"))[:3] + b"\3" + query(names.from_text("x.example.com"))[4:]
     run = programs.Run(
         sent=1000, received=1000, lost=0, strange=0, question_differs=0, truncated=0, send_errors=0, elapsed_s=1,
         answers_per_s=1000, generator_cpu_s=0.1, rcodes={3: 1000},
         latency_us=programs.Latency(mean=1, p50=1, p90=1, p99=1, p99_9=1, max=1),
     )  # fmt: skip
-    assert judge(goals.BLOCKED_SEEN, run, 0.0, [blocked]) == ""
-    assert judge(goals.BLOCKED_SEEN, run, 0.0, [blocked, None]) == "1 of 2 answers are not a block"
-    assert judge(goals.BLOCKED_SEEN, run, 0.3, [blocked]) == "30.0% of the queries were forwarded"
-    assert judge(goals.HIT, run, 0.0, []) == "answers with rcode 3"
-    assert judge(goals.FORWARD, run, 0.5, []) == "only 50.0% of the answers came from the upstream"
-
-
-def test_every_path_of_a_peer_has_its_queries(people: Population, tmp_path: Path) -> None:
-    """The streams are those of our own paths: as many different names as queries where every query is to be new."""
-    for key in (goals.BLOCKED_FIRST.key, goals.FORWARD.key):
-        assert len(set(peers_measure._STREAMS[key](people, 2000, 1))) == 2000
-    assert set(peers_measure._STREAMS[goals.HIT.key](people, 500, 1)) <= set(peers_measure._WARM_UPS[goals.HIT.key](people))
-    assert set(traffic.blocked_seen(people, 500)) <= set(peers_measure._WARM_UPS[goals.BLOCKED_SEEN.key](people))
+    lossy = msgspec.structs.replace(run, received=900, lost=100)
+    assert judge(goals.BLOCKED_SEEN, [run, run], 0.0, [blocked]) == ""
+    assert judge(goals.BLOCKED_SEEN, [run], 0.0, [blocked, None]) == "1 of 2 answers are not a block"
+    assert judge(goals.BLOCKED_SEEN, [run], 0.3, [blocked]) == "30.0% of the queries were forwarded"
+    assert judge(goals.BLOCKED_SEEN, [run, lossy], 0.0, [blocked]) == "100 of 2,000 queries without an answer"
+    assert judge(goals.HIT, [run], 0.0, []) == "answers with rcode 3"
+    assert judge(goals.FORWARD, [run], 0.5, []) == "only 50.0% of the answers came from the upstream"
