@@ -49,7 +49,7 @@ lint: dev ## check style and types
 
 ##@ Measure
 
-bench: dev ## measure a query on each path, beside the other servers that are installed: about five minutes
+bench: dev ## measure a query on each path, beside the other servers that are installed: about ten minutes
 	@exec $(PY) -m loadtest bench $(ARGS)
 
 bench-record: dev ## the same, and keep the ratios in docs/performance-history.jsonl and docs/performance.md

@@ -14,8 +14,9 @@ import sys
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import compress, islice
 from pathlib import Path
 
 import msgspec
@@ -23,11 +24,12 @@ import msgspec
 from feeds.allowance import MIB, allowance_of, hold_to
 from feeds.compile import compile_blockset
 from feeds.directory import is_tar, parse_all
-from feeds.entries import DamagedEntries, Entries, whole, write_entries
+from feeds.entries import DamagedEntries, Entries, write_entries
 from feeds.files import disk_reason
 from feeds.fleet.export import export
 from feeds.fleet.node_parse import parse_text
 from feeds.jobs import Compile, Compiled, ExportJob, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
+from feeds.names import Names
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
@@ -47,7 +49,7 @@ from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import BlocksetError, FeedError
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 from pdns.state.feed_status import HoldReason
-from pdns.wire.names import from_reversed_key, to_text
+from pdns.wire.names import from_reversed_key, load_tables, to_text
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -62,6 +64,7 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever prints, prints into the log
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    load_tables()
     missing = hold_to(allowance_of(job)) | confine_parser(write=_output(job), read=_inputs(job))
     standard_error().threaded = True
     if missing:
@@ -209,14 +212,6 @@ def compile_all(job: Compile, progress: Callable[[str, int, int], None] = lambda
     return Compiled(manifest.entries, manifest.feeds, held, manifest.next_expiry_s)
 
 
-def load(path: Path) -> ParsedFeed | None:
-    """The entries that `parse` wrote to `path`, all at once; None when they are not there or not whole."""
-    try:
-        return whole(Entries(path))
-    except DamagedEntries:
-        return None
-
-
 def _entries(path: str) -> Entries | None:
     try:
         return Entries(Path(path)) if path else None
@@ -244,11 +239,27 @@ def _finding(job: Parse, change: Change, names: Mapping[bytes, int], popular: se
     if finding.kind == "popularity":
         examples = islice(sorted(popular), MAX_EXAMPLES)
     else:
-        last_good = load(Path(job.before)) if job.before else None
-        before: Mapping[bytes, int] = last_good.names if last_good is not None else {}
-        more, fewer = (before, names) if finding.kind == "shrink" else (names, before)
-        examples = islice((key for key in more if key not in fewer), MAX_EXAMPLES)
+        own, before = Names.of(names), _listed_in(_entries(job.before))
+        examples = islice(_only_in(before, own) if finding.kind == "shrink" else _only_in(own, before), MAX_EXAMPLES)
     return msgspec.structs.replace(finding, examples=[to_text(from_reversed_key(key)) for key in examples])
+
+
+def _listed_in(entries: Entries | None) -> Iterator[bytes]:
+    """The names of a list, in their order; of a damaged one those before the damage."""
+    with suppress(DamagedEntries):
+        for block in entries.names() if entries is not None else ():
+            yield from compress(block.keys, block.bits)
+
+
+def _only_in(keys: Iterable[bytes], others: Iterable[bytes]) -> Iterator[bytes]:
+    """Those of `keys` that `others` lacks; both are sorted, and none is held."""
+    rest = iter(others)
+    other = next(rest, None)
+    for key in keys:
+        while other is not None and other < key:
+            other = next(rest, None)
+        if other != key:
+            yield key
 
 
 def _nothing_in(parsed: ParsedFeed) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from feeds.entries import Actions, Entries
+from feeds.kernels import write_names
 from feeds.merge import Listed, Table, merge
 from feeds.protected_networks import network_text
 from feeds.salvage import Salvaged
@@ -81,6 +82,7 @@ def compile_blockset(
         contents=table,
         feeds=entries_of,
         progress=progress,
+        make_names=write_names,
     )
 
 

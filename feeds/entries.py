@@ -291,7 +291,7 @@ class _BlockWriter:
         seen: set[bytes] = set()
         try:
             for block in before:
-                end = bisect_right(keys, block.keys[-1], at)
+                end = names.end_of(block.keys[-1])
                 unknown, back, lost = self._merge(kind, keys[at:end], names.bits[at:end], block)
                 added, removed, fresh, at = added + unknown + back, removed + lost, fresh + unknown, end
                 sought_end = bisect_right(sought, block.keys[-1], sought_at)

@@ -23,7 +23,7 @@ _WEB_PAGE = re.compile(rb"(?>\s*<!--.*?-->)*+\s*(?:<!doctype\s+html|<\?xml|<html
 
 
 class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one list says. A list of plain names costs some 80 bytes a name, others 150."""
+    """What one list says. A list of plain names costs some 80 bytes a name, above a million 35; others 150."""
 
     format: str  # as named, or as detected
     lines: int  # or entries, where a list is not made of lines

@@ -16,7 +16,7 @@ from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_allowed
 from pdns.core.listing import BLOCK_BELOW, BLOCK_SUBTREE, Rule
 from pdns.errors import InvalidName
-from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
+from pdns.wire.names import ancestors, from_reversed_key, from_text, to_text
 
 MAX_EXAMPLES: Final = 5
 AGES_DAYS: Final = (1, 7, 30, 90)  # upper ends; then older, then unknown
@@ -113,22 +113,30 @@ def add_never_hit(qualities: Mapping[str, FeedQuality], blockset: Blockset, was_
 def add_overridden(qualities: Mapping[str, FeedQuality], blockset: Blockset, allowed: Iterable[str]) -> None:
     """Listed names that entries of allowlists, as in the configuration, take out of blocking, wholly or below some name."""
     said: set[tuple[str, bytes]] = set()
+    below_only: dict[bytes, bool] = {}
     for text in allowed:
         name, below = parse_allowed(text)
-        own = reversed_key(name)
+        below_only[name] = below and below_only.get(name, True)
         said.update(
-            (listing.feed, reversed_key(listing.name))
+            (listing.feed, listing.name)
             for listing in blockset.lookup(name)
             if not listing.allow and not (below and listing.rule is Rule.EXACT)
         )
-        said.update(
-            (feed, key)
-            for key, number in blockset.combinations(own)
-            for feed, bits in blockset.combination(number)
-            if bits & (BLOCK_BELOW if below and key == own else BLOCK_SUBTREE)
-        )
+    for key, number in blockset.combinations() if below_only else ():
+        name = from_reversed_key(key)
+        if bits := _allowed_bits(name, below_only):
+            said.update((feed, name) for feed, listed in blockset.combination(number) if listed & bits)
     for feed, names in Counter(feed for feed, _ in said).items():
         qualities[feed].overridden = names
+
+
+def _allowed_bits(name: bytes, below_only: Mapping[bytes, bool]) -> int:
+    """Which of the bits that block `name` are taken out by entries for it or for names above it."""
+    bits = 0
+    for above in ancestors(name):
+        if (below := below_only.get(above)) is not None:
+            bits |= BLOCK_BELOW if below and above == name else BLOCK_SUBTREE
+    return bits
 
 
 def add_benign(qualities: Mapping[str, FeedQuality], blockset: Blockset, benign: Iterable[bytes]) -> int:

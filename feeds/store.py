@@ -29,7 +29,7 @@ RECORD = "copy.json"
 MAX_BYTES = 16 * 1024 * 1024
 READERS: Final = (  # what decides what a line means; a package stands for its modules
     "feeds.parse", "feeds.directory", "feeds.normalise", "feeds.containers", "feeds.zips", "feeds.fetch.inflate", "feeds.pack",
-    "feeds.annotations", "feeds.entries", "feeds.names", "feeds.formats", "pdns.wire.names",
+    "feeds.annotations", "feeds.entries", "feeds.names", "feeds.packed_keys", "feeds.formats", "pdns.wire.names",
     "feeds.fleet.entries_text", "feeds.fleet.text_to_entries",
 )  # fmt: skip
 

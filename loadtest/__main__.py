@@ -42,7 +42,7 @@ _READY_TIMEOUT_S = 30.0
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="about two minutes instead of several")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="about four minutes instead of ten")] = False,
     peers: Annotated[str, typer.Option(help="which to measure beside ours, with commas; those not installed are named")] = "all",
     no_peers: Annotated[bool, typer.Option("--no-peers", help="ours alone")] = False,
     data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,

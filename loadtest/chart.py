@@ -21,7 +21,7 @@ _GRID = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 STYLE = """
 text { font: 12px system-ui, 'Segoe UI', Helvetica, Arial, sans-serif; fill: #6e7781; }
 .title { font-weight: 600; font-size: 14px; } .path { font-weight: 600; } .end, .tick { font-size: 11px; }
-.ours { fill: #2f81f7; } .peer { fill: #8c959f; }
+.ours { fill: #2f81f7; } .peer { fill: #8c959f; } .doubted { fill-opacity: 0.5; }
 .grid { stroke: #8c959f; stroke-opacity: 0.3; } .goal { stroke: #d1242f; stroke-width: 2; }
 .name { text-anchor: end; } .tick { text-anchor: middle; } .note { font-size: 11px; }
 @media (prefers-color-scheme: light) { text { fill: #424a53; } .title, .path, .us { fill: #1f2328; } }
@@ -33,6 +33,7 @@ text { fill: #b1bac4; } .title, .path, .us { fill: #f0f6fc; } .peer { fill: #6e7
 class _Bar(NamedTuple):
     name: str
     ratio: float
+    usable: bool
 
 
 def svg(results: Results) -> str:
@@ -61,21 +62,22 @@ def _names(results: Results) -> list[str]:
 
 
 def _bars(results: Results, path: PathResult) -> Iterator[_Bar]:
-    yield _Bar(OURS, path.ratio)
+    yield _Bar(OURS, path.ratio, not path.doubts)
     for peer in results.peers:
         found = peer.path(path.key)
         if found is not None and not found.not_as_meant:
-            yield _Bar(peer.name, found.ratio)
+            yield _Bar(peer.name, found.ratio, not found.doubts)
 
 
 def _body(
     results: Results, groups: list[tuple[PathResult, list[_Bar]]], scale: _Scale, ticks: list[int], height: int
 ) -> Iterator[str]:
     yield text_at(8, 20, "CPU time of a query; a bare echo of datagrams is 1", "title")
+    pale = "" if all(bar.usable for _, bars in groups for bar in bars) else "; pale: beside other programs"
     where = (
         f"pdns {results.version}, accelerated: {results.accelerated}; {results.listed:,} names listed; {results.machine.cpu}; "
     )
-    yield text_at(8, 38, f"{where}{results.when[:10]}; logarithmic, shorter is better", "note")
+    yield text_at(8, 38, f"{where}{results.when[:10]}; logarithmic, shorter is better{pale}", "note")
     for tick in ticks:
         x = scale.x(tick)
         yield f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP - 4}" y2="{height - 22}"/>'
@@ -86,7 +88,7 @@ def _body(
         y += _HEAD
         first = y
         for bar in bars:
-            kind = "ours" if bar.name == OURS else "peer"
+            kind = ("ours" if bar.name == OURS else "peer") + ("" if bar.usable else " doubted")
             end = scale.x(bar.ratio)
             yield text_at(_LEFT - 8, y + 10, bar.name, "name us" if bar.name == OURS else "name")
             yield f'<rect class="{kind}" x="{_LEFT}" y="{y}" width="{max(1.0, end - _LEFT):.1f}" height="{_BAR}" rx="2"/>'

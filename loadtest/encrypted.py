@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest import certificates, disturbance, packets, programs, traffic
+from loadtest import disturbance, packets, programs, traffic
 from loadtest import encrypted_goals as goals
 from loadtest.disturbance import Disturbance, Observation
 from loadtest.encrypted_generate import SERVER_NAME, EncryptedRun, command, finish, generate, holding, start
@@ -22,6 +22,7 @@ from loadtest.peers.peer import Peer
 from loadtest.population import Population
 from loadtest.server import ServerError
 from loadtest.spread import half_width
+from pdns.demo import certificates
 
 _QUERIES = 100_000  # in the file; a run begins again with it
 _FEW = 0.01  # of the queries

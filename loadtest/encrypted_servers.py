@@ -13,13 +13,14 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest import build, certificates, packets, process, server, tcprelay
+from loadtest import build, packets, process, server, tcprelay
 from loadtest.encrypted_generate import SERVER_NAME, command, generate
 from loadtest.encrypted_goals import BARE, DOH_ONE, DOT_ONE, HTTPS, OURS, QUIC, TLS
 from loadtest.loopback import Address, free_port
 from loadtest.peers.peer import EncryptedListen, Peer
 from loadtest.peers.start import PeerError, started
 from loadtest.programs import GeneratorError
+from pdns.demo import certificates
 
 _BACKLOG = 4096
 _MOST_SAID = 400  # characters of an error

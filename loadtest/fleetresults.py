@@ -11,10 +11,8 @@ from rich.text import Text
 
 from loadtest import build
 from loadtest.fleetwatch import FleetResults
-from loadtest.server import REPOSITORY
 
 RESULTS_DIR = build.HERE / "results"
-PICTURE = REPOSITORY / "docs" / "images" / "fleet.svg"
 _TITLES = ("", "goal", "measured", "")
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BOTTOM = 1000, 380, 52, 20, 96, 40
 _STYLE = """

@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from loadtest import certificates, footprint, packets, process, programs, server, traffic
+from loadtest import footprint, packets, process, programs, server, traffic
 from loadtest.lifecycle import pin
 from loadtest.loopback import Address, free_port
 from loadtest.population import Population
 from loadtest.results import NodeCosts
 from loadtest.server import Resolver
+from pdns.demo import certificates
 
 _READY_TIMEOUT_S = 60.0
 _GAUGES_S = 5.0
@@ -27,8 +28,8 @@ _UNBOUND = """server:
   interface: 127.0.0.1@{https_port}
   tls-port: {port}
   https-port: {https_port}
-  tls-service-key: "{directory}/key.pem"
-  tls-service-pem: "{directory}/certificate.pem"
+  tls-service-key: "{key}"
+  tls-service-pem: "{certificate}"
   access-control: 127.0.0.0/8 allow
   do-daemonize: no
   username: ""
@@ -117,7 +118,7 @@ def _forward_us(
         address = over_tls if transport == "tls" else over_https
         listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
         text = server.config_text(listen, metrics, address, directory / "state", None, more=_CACHE)
-        encrypted = f'["{transport}://{address}#{_NAME}"]\nca_file = "{directory}/certificate.pem"'
+        encrypted = f'["{transport}://{address}#{_NAME}"]\nca_file = "{directory / certificates.CERTIFICATE}"'
         text = text.replace(f'["udp://{address}"]', encrypted, 1)
         with server.started_by(directory, text, listen, metrics) as resolver:
             resolver.wait_ready(_READY_TIMEOUT_S)
@@ -136,11 +137,13 @@ def _forward_us(
 def _unbound(directory: Path, upstream: Address) -> Iterator[tuple[Address, Address]]:
     """An upstream over TLS and HTTPS, which forwards to `upstream`."""
     address, https = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
-    certificates.self_signed(directory, _NAME)
+    files = certificates.self_signed(directory, _NAME)
     (directory / "unbound.conf").write_text(
         _UNBOUND.format(
             port=address.port,
             https_port=https.port,
+            certificate=files.certificate,
+            key=files.key,
             directory=directory,
             upstream_host=upstream.host,
             upstream_port=upstream.port,

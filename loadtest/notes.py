@@ -23,18 +23,19 @@ def of_machine(machine: SystemInfo) -> Iterator[str]:
 
 
 def unusable(results: Results) -> Iterator[str]:
-    """Each number that a busy machine has spoilt, and what made it so."""
+    """The numbers that a busy machine has spoilt, and what made them so: each of ours, a line for each peer."""
     if results.echo_doubts:
-        yield f"unusable: {ECHO}, and with it every ratio: {', '.join(results.echo_doubts)}"
+        more = f"; and {len(results.echo_doubts) - 1} more" if len(results.echo_doubts) > 1 else ""
+        yield f"unusable: {ECHO}, and with it every ratio: {results.echo_doubts[0]}{more}"
     for path in results.paths:
         if path.doubts:
             yield f"unusable: {path.title}: {', '.join(path.doubts)}"
         if path.open_doubts:
             yield f"unusable: {path.title}, latency: {', '.join(path.open_doubts)}"
     for peer in results.peers:
-        for path_of_peer in peer.paths:
-            if path_of_peer.doubts:
-                yield f"unusable: {peer.name}, {path_of_peer.key}: {', '.join(path_of_peer.doubts)}"
+        if spoilt := [path_of_peer for path_of_peer in peer.paths if path_of_peer.doubts]:
+            first = f"{spoilt[0].key}: {', '.join(spoilt[0].doubts)}"
+            yield f"unusable: {peer.name}, {len(spoilt)} of {len(peer.paths)} paths; {first}"
 
 
 def of_paths(paths: list[PathResult]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from loadtest.results import PathResult, PeerResult, Results
 from loadtest.spread import half_width
 from loadtest.turns import ECHO
 
-WIDTH = 140  # of the tables; a narrower window wraps lines, which loses nothing
+WIDTH = 152  # of the tables; a narrower window wraps lines, which loses nothing
 _MB = 1e6
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from loadtest import process
+from loadtest import bytecode, process
 from loadtest.loopback import Address, free_port
 from loadtest.packets import query
 from pdns.wire import protocol as p
@@ -164,7 +164,7 @@ def started_by(directory: Path, config: str, listen: Address, metrics: Address, 
     directory.mkdir(parents=True, exist_ok=True)
     file, log = directory / "pdns.toml", directory / "serve.log"
     file.write_text(config)
-    environment = os.environ | {"PYTHONPATH": str(checkout.directory)}
+    environment = bytecode.environment(checkout.directory, checkout.python)
     with log.open("wb") as out:
         started_s = time.monotonic()
         child = subprocess.Popen(

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from feeds import build
-from feeds.build import load
 from feeds.builder import Builder, BuildError
+from feeds.entries import Entries, whole
 from feeds.fetch.network import Network
 from feeds.jobs import Failed, Parse, Parsed
 from feeds.popular import POPULAR, popular_keys
@@ -115,8 +115,7 @@ class Replay:
         if copy is None:
             return set()
         if self._parsed[0] != copy.sha256:
-            parsed = load(self.runner._store.parsed_path(copy))
-            assert parsed is not None
+            parsed = whole(Entries(self.runner._store.parsed_path(copy)))
             names = dict(parsed.names)
             self.protected.take_out(names, Decided(), self.runner.name)
             self._parsed = copy.sha256, {to_text(from_reversed_key(key)) for key in names}

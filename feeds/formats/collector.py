@@ -124,7 +124,7 @@ class Collector:
 
     def all_names(self) -> Mapping[bytes, int]:
         """Everything that was listed."""
-        return self._plain.merged(BLOCK_SUBTREE, self.names) if self._plain.keys else self.names
+        return self._plain.merged(BLOCK_SUBTREE, self.names) if self._plain else self.names
 
     def put(self, key: bytes, bits: int, detail: NameAnnotation | None) -> None:
         """List a name, beside what is known of it."""
@@ -175,7 +175,7 @@ class Collector:
 
     def include_apex(self) -> None:
         """Where all names that the list blocks are written `*.x`, and the feed leaves it open, take each to mean x as well."""
-        if not self._apex_if_only or self._plain.keys or not any(bits & BLOCK_BELOW for bits in self.names.values()):
+        if not self._apex_if_only or self._plain or not any(bits & BLOCK_BELOW for bits in self.names.values()):
             return
         if not any(bits & BLOCK_NAME for bits in self.names.values()):
             for key, bits in self.names.items():

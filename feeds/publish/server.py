@@ -37,7 +37,6 @@ BUFFERED_BYTES: Final = 64 * 1024  # of one connection, until the secondary read
 MOST_REPORTED: Final = 100  # strangers
 _log = logging.getLogger(__name__)
 
-RESULTS: Final = (transfers.WHOLE, transfers.STEPS, transfers.CURRENT, "refused", "failed")
 KINDS: Final = {AXFR: "axfr", IXFR: "ixfr"}
 
 

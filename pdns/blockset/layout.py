@@ -22,11 +22,11 @@ from pdns.files.records import DamagedError, check_digest
 from pdns.files.safe_files import open_state, read_state
 from pdns.files.sealed import sealed_memory
 
-FORMAT = 2
-FORMAT_WITH_ACTIONS = 3  # what readers of format 2 would misread; others are written as before
+FORMAT = 4
 MANIFEST_FILE = "manifest.json"
-BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE = "bloom.bin", "names.marisa", "records.bin", "nets.bin"
-DATA_FILES = (BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE)
+BLOOM_FILE, NAMES_FILE, NETS_FILE = "bloom.bin", "names.bin", "nets.bin"
+DATA_FILES = (BLOOM_FILE, NAMES_FILE, NETS_FILE)
+_EARLIEST_FILES: Final = (BLOOM_FILE, "names.marisa", "records.bin", NETS_FILE)  # of manifests that do not say what is mapped
 _LENGTH: Final = Struct("<Q")
 _PAGE_BYTES: Final = 4096
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -68,16 +68,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     created_s: float
     entries: int  # names that at least one feed blocks
-    names: int  # keys of names.marisa: blocked, allowed or both
+    names: int  # listed names in names.bin: blocked, allowed or both
     shallowest: Literal[0, 1, 2]  # labels of the shortest name, at most 2: decides what the Bloom filter is asked
-    record_bytes: Literal[1, 2, 4]
     combinations: list[list[tuple[int, int]]]  # record -> (index into `feeds`, bits) of every feed that lists the name
     counts: list[int]  # names of each combination
     next_expiry_s: float = 0.0  # when the first of the names is to leave, seconds since the epoch; 0: none
     feeds: list[FeedEntry]
     runs: list[Run]  # longest prefix first
     files: dict[str, FileEntry]
-    mapped: tuple[str, ...] = DATA_FILES  # of `files`, in the order in which they follow the manifest in memory
+    mapped: tuple[str, ...]  # of `files`, in the order in which they follow the manifest in memory
     actions: list[ListedAction] | msgspec.UnsetType = msgspec.UNSET  # that combinations name by number, counted from 1
     clients: list[ClientEntry] | msgspec.UnsetType = msgspec.UNSET  # networks of clients, in the order of the feeds
 
@@ -91,7 +90,7 @@ class _Contents(msgspec.Struct, frozen=True):
 
     files: dict[str, FileEntry]
     feeds: list[_Named] = []
-    mapped: tuple[str, ...] = DATA_FILES
+    mapped: tuple[str, ...] = _EARLIEST_FILES
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -153,9 +152,9 @@ def _manifest(raw: bytes, path: Path) -> Manifest:
     try:
         head = msgspec.json.decode(raw)
         written_as = head.get("format") if isinstance(head, dict) else None
-        if written_as not in (FORMAT, FORMAT_WITH_ACTIONS):
+        if written_as != FORMAT:
             kind = OtherFormatError if isinstance(written_as, int) else BlocksetError
-            raise kind(f"{path}: not a blockset of format {FORMAT} or {FORMAT_WITH_ACTIONS}: its format is {written_as!r}")
+            raise kind(f"{path}: not a blockset of format {FORMAT}: its format is {written_as!r}")
         manifest = msgspec.convert(head, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BlocksetError(f"{path}: {exc}") from None

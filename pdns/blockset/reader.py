@@ -13,9 +13,8 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-import marisa_trie
 from bitarray import bitarray
 from xxhash import xxh128_digest
 
@@ -25,11 +24,11 @@ from pdns.blockset.layout import (
     MANIFEST_FILE,
     NAMES_FILE,
     NETS_FILE,
-    RECORDS_FILE,
     Manifest,
     copy_to_memory,
     map_copy,
 )
+from pdns.blockset.name_table import NameTable
 from pdns.blockset.networks import Networks
 from pdns.core.listing import (
     ALLOW_NAME,
@@ -49,7 +48,6 @@ from pdns.core.listing import (
 from pdns.errors import BlocksetError
 from pdns.wire.names import filter_key, from_reversed_key, reversed_key
 
-RECORD_CODES: dict[Literal[1, 2, 4], Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}
 _MAPPED_IPV4 = bytes(10) + b"\xff\xff"
 
 
@@ -63,25 +61,21 @@ class Mapped(NamedTuple):
     bits_per_slice: int
     salt: bytes
     shallowest: int  # labels of the shortest name, at most 2
-    trie: marisa_trie.BinaryTrie
-    records: memoryview  # one of `record_bytes` for each id of the trie
-    record_bytes: int
-    only_record: int  # the one that all names have, or -1
+    names: memoryview  # names.bin
+    records: int  # how many different ones there are
 
 
 class Blockset:
     """What the feeds of one generation list. Immutable, and safe to share between threads."""
 
     __slots__ = (
-        "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
+        "_bits", "_bits_per_slice", "_combinations", "_names", "_networks", "_positions", "_shallowest",
         "actions", "clients",
         "counts", "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "mapped", "names", "networks",
         "next_expiry_s",
     )  # fmt: skip
 
-    def __init__(
-        self, directory: Path, manifest: Manifest, files: Mapping[str, memoryview], trie: marisa_trie.BinaryTrie
-    ) -> None:
+    def __init__(self, directory: Path, manifest: Manifest, files: Mapping[str, memoryview], names: NameTable) -> None:
         self.directory = directory
         self.generation = manifest.generation
         self.created_s = manifest.created_s
@@ -91,22 +85,20 @@ class Blockset:
         self.next_expiry_s = manifest.next_expiry_s  # when the first of the names is to leave; 0: none
         self.counts = manifest.counts  # names of each combination
         self.feeds = {feed.name: feed for feed in manifest.feeds}
-        names = [feed.name for feed in manifest.feeds]
-        self._combinations = [tuple((names[index], said) for index, said in part) for part in manifest.combinations]
+        feeds = [feed.name for feed in manifest.feeds]
+        self._combinations = [tuple((feeds[index], said) for index, said in part) for part in manifest.combinations]
         self.actions: list[ListedAction | None] = [None, *(manifest.actions or ())]
-        self.clients = tuple(ClientListing(names[at.feed], at.network, at.action) for at in manifest.clients or ())
+        self.clients = tuple(ClientListing(feeds[at.feed], at.network, at.action) for at in manifest.clients or ())
         self._shallowest = manifest.shallowest
-        self._trie = trie
-        self._records = files[RECORDS_FILE].cast(RECORD_CODES[manifest.record_bytes])
+        self._names = names
         self._networks = [Networks(run, files[NETS_FILE]) for run in manifest.runs]
         self.lists_addresses = bool(self._networks)
         self._bits_per_slice = BLOOM_HEADER.unpack_from(files[BLOOM_FILE])[2]
         self._positions = bloom_positions(self._bits_per_slice)
         self._bits = bitarray(buffer=files[BLOOM_FILE][BLOOM_HEADER.size :], endian="little")
-        used = [number for number, part in enumerate(self._combinations) if part]
         self.mapped = Mapped(
-            files[BLOOM_FILE][BLOOM_HEADER.size :], self._bits_per_slice, BLOOM_SALT, self._shallowest, trie,
-            files[RECORDS_FILE], manifest.record_bytes, used[0] if len(used) == 1 else -1,
+            files[BLOOM_FILE][BLOOM_HEADER.size :], self._bits_per_slice, BLOOM_SALT, self._shallowest, names.content,
+            len(manifest.combinations),
         )  # fmt: skip
 
     @classmethod
@@ -136,15 +128,12 @@ class Blockset:
         _, slices, bits_per_slice, _, _ = BLOOM_HEADER.unpack_from(bloom)
         if slices != BLOOM_SLICES or not 0 < bits_per_slice * slices <= 8 * (len(bloom) - BLOOM_HEADER.size):
             raise BlocksetError(f"{directory / BLOOM_FILE}: {slices} slices of {bits_per_slice} bits are not what the file holds")
-        trie = marisa_trie.BinaryTrie()
         try:
-            trie.map(files[NAMES_FILE])  # does not keep the mapping: the views of the other files do
-        except RuntimeError as exc:
-            raise BlocksetError(f"{directory / NAMES_FILE}: not a marisa trie ({exc})") from None
-        if len(trie) != manifest.names:
-            raise BlocksetError(f"{directory / NAMES_FILE}: {len(trie)} names where {manifest.names} are announced")
-        if len(files[RECORDS_FILE]) != manifest.names * manifest.record_bytes:
-            raise BlocksetError(f"{directory / RECORDS_FILE}: not {manifest.record_bytes} bytes for each of the names")
+            names = NameTable(files[NAMES_FILE], len(manifest.combinations))
+        except ValueError as exc:
+            raise BlocksetError(f"{directory / NAMES_FILE}: {exc}") from None
+        if names.names != manifest.names:
+            raise BlocksetError(f"{directory / NAMES_FILE}: {names.names} names where {manifest.names} are announced")
         if any(run.end > len(files[NETS_FILE]) or run.prefix_bits > 8 * run.address_bytes for run in manifest.runs):
             raise BlocksetError(f"{directory / NETS_FILE}: a run of networks leaves the file")
         if len(manifest.counts) != len(manifest.combinations):
@@ -153,7 +142,7 @@ class Blockset:
             raise BlocksetError(f"{directory / MANIFEST_FILE}: a combination names a feed that is not there")
         if not _has_its_actions(manifest):
             raise BlocksetError(f"{directory / MANIFEST_FILE}: it names an action or a feed that is not there")
-        return cls(directory, manifest, files, trie)
+        return cls(directory, manifest, files, names)
 
     def lookup(self, qname: bytes) -> tuple[Listing, ...]:
         """Every listing that applies to `qname` (lower-case wire form), the most specific name first; () when it is clean.
@@ -182,11 +171,7 @@ class Blockset:
             self._shallowest == 2 or not self._may_list_shallow(filter_key)
         ):
             return ()
-        trie = self._trie
-        records = self._records
-        return [
-            (len(prefix) + 1, records[trie[prefix]] << 1 | (prefix != key)) for prefix in reversed(trie.prefixes(key))
-        ]  # fmt: skip
+        return [(size + 1, record << 1 | (size != len(key))) for size, record in self._names.find(key)]
 
     def said(self, code: int) -> Iterator[tuple[str, int, int, int]]:
         """What each feed says of a name that was found: feed, all its bits, those that reach the name that was asked about (of
@@ -228,7 +213,7 @@ class Blockset:
 
     def name_number(self, key: bytes) -> int | None:
         """The number of a listed name, given its `reversed_key`: what stands for it in other files. None: not listed."""
-        return self._trie.key_id(key) if key in self._trie else None
+        return self._names.number(key)
 
     def network_number(self, network: str) -> int | None:
         """The number of a listed network, spelt as in `AddressListing`; None: not listed."""
@@ -245,15 +230,14 @@ class Blockset:
         """Every feed that lists the names of this combination, and what it says: `pdns.core.listing.with_actions`."""
         return self._combinations[number]
 
-    def combinations(self, below: bytes = b"") -> Iterator[tuple[bytes, int]]:
-        """Every name at or below the one with that `reversed_key`, as its own, and its combination; in no particular order."""
-        for key, at in self._trie.iteritems(below):
-            yield key, self._records[at]
+    def combinations(self) -> Iterator[tuple[bytes, int]]:
+        """Every name, as its `reversed_key`, and its combination; in no particular order."""
+        for key, _, combination in self._names.all_names():
+            yield key, combination
 
     def numbered_names(self) -> Iterator[tuple[bytes, int, int]]:
         """Every name: its reversed key, its number and its combination; in no particular order."""
-        for key, number in self._trie.iteritems():
-            yield key, number, self._records[number]
+        return self._names.all_names()
 
     def numbered_networks(self) -> Iterator[tuple[bytes, int, int]]:
         """Every network: the bytes of its address and one of prefix length, its number in the annotations, its combination."""

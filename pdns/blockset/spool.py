@@ -1,10 +1,11 @@
 """Names on their way into a blockset: on disk between the two times that they are gone through, and into the Bloom filter.
 
-The first time the trie takes them in and the filter's size becomes known; the second time each has its number in the trie.
+What is counted of all of them decides where each goes: it is known when the last has come, and then they are read again.
 """
 
 from __future__ import annotations
 
+import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
 from pdns.blockset.bloom import BLOOM_HEADER, BLOOM_SALT, BLOOM_SLICES, bloom_positions
+from pdns.blockset.name_table import NameHash, seed_of
 from pdns.files.safe_files import create
 
 _MIN_CAPACITY: Final = 4096
@@ -32,10 +34,11 @@ class NameSpool:
         self.filter_keys = 0
         self.rows: Counter[int] = Counter()  # number -> names
         self.shallowest: Literal[0, 1, 2] = 2
+        self.seed = NameHash(0, 1)
 
-    def fill(self, names: Iterable[tuple[list[bytes], list[int]]]) -> Iterator[bytes]:
-        """Every name, which is written on the way. Raises `OSError`."""
-        filter_keys = Cuts()
+    def fill(self, names: Iterable[tuple[list[bytes], list[int]]]) -> None:
+        """Write every name. Raises `OSError`."""
+        filter_keys, content = Cuts(), hashlib.sha256()
         with create(self._path) as file:
             for keys, rows in names:
                 data = msgspec.msgpack.encode((keys, array("I", rows).tobytes()))
@@ -44,8 +47,9 @@ class NameSpool:
                 self.names += len(keys)
                 self.rows.update(rows)
                 self.filter_keys += len(filter_keys.of(keys))
-                yield from keys
+                content.update(b"".join(keys))
         self.shallowest = filter_keys.shallowest
+        self.seed = seed_of(content.digest())
 
     def read(self) -> Iterator[tuple[list[bytes], memoryview[int]]]:
         """Everything once more. Raises `OSError`."""

@@ -7,34 +7,32 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from struct import pack
 from typing import Literal, NamedTuple, Protocol
 
-import marisa_trie
 import msgspec
 
-from pdns.blockset.annotations import FACT_TABLE_FILE, FACTS_FILE, AnnotationTable, PublisherAnnotation
+from pdns.blockset.annotations import FACT_CODES, FACT_TABLE_FILE, FACTS_FILE, AnnotationTable, PublisherAnnotation
 from pdns.blockset.canonical import canonical_numbers
 from pdns.blockset.generations import sync
 from pdns.blockset.layout import (
     BLOOM_FILE,
     DATA_FILES,
     FORMAT,
-    FORMAT_WITH_ACTIONS,
     MANIFEST_FILE,
     NAMES_FILE,
     NETS_FILE,
-    RECORDS_FILE,
     ClientEntry,
     FeedEntry,
     FileEntry,
     Manifest,
 )
+from pdns.blockset.name_writer import NamesMaker, Stretches, write_names
 from pdns.blockset.networks import Run
-from pdns.blockset.reader import RECORD_CODES
 from pdns.blockset.spool import BloomWriter, NameSpool
 from pdns.core.listing import BLOCK_SUBTREE, ListedAction
 from pdns.errors import BlocksetError
@@ -42,7 +40,7 @@ from pdns.files import safe_files
 from pdns.files.records import encode
 
 SPOOL_FILE = "spool"
-_NUM_TRIES = 1  # the quickest by a third, for 3 bytes a name
+_TIMES_READ = 4  # names: once for the filter, three times for their table
 
 
 class Contents(Protocol):
@@ -84,11 +82,12 @@ def write(
     contents: Contents,
     feeds: Callable[[Sequence[int]], Sequence[FeedEntry]],
     progress: Callable[[str, int, int], None] = lambda *_: None,
+    make_names: NamesMaker = write_names,
 ) -> Manifest:
     """Write a blockset and rename it to `directory`, which must not exist, when every byte is on the disk.
 
-    `names`: stretches of sorted reversed keys, and the number of each in `contents`; gone through once, and held as a
-    whole only by the trie while it is built. `networks`: address bytes and one byte of prefix length -> the same kind of
+    `names`: stretches of sorted reversed keys, and the number of each in `contents`; gone through once. Whether they
+    are ever held as a whole is up to `make_names`. `networks`: address bytes and one byte of prefix length -> the same kind of
     number. `feeds` is called at the end with the names of each combination. `progress` gets (what, done, total; 0: unknown).
     Raises `BlocksetError`, and whatever `names` raises.
     """
@@ -100,33 +99,27 @@ def write(
         safe_files.remove(unfinished)
         safe_files.make_directory(unfinished)
         spool = NameSpool(unfinished / SPOOL_FILE)
-        trie = marisa_trie.BinaryTrie(spool.fill(names), num_tries=_NUM_TRIES, cache_size=marisa_trie.HUGE_CACHE)
-        progress("writing", 0, spool.names)
-        with safe_files.create(unfinished / NAMES_FILE) as file:
-            trie.save(str(safe_files.itself(file.fileno(), unfinished / NAMES_FILE)))
-        trie = marisa_trie.BinaryTrie()  # frees the built trie, which is as large again
-        trie.mmap(str(unfinished / NAMES_FILE))
+        spool.fill(names)
         canonical = canonical_numbers(contents.combinations, contents.actions, contents.clients)
-        written = _write_columns(unfinished, spool, trie, networks, contents, canonical.number_of, progress)
-        del trie
+        written = _write_columns(unfinished, spool, make_names, networks, contents, canonical.number_of, progress)
         spool.remove()
         files = {name: _sealed(unfinished / name) for name in (*DATA_FILES, FACTS_FILE, FACT_TABLE_FILE)}
         counts = [written.counts[number] for number in canonical.order]  # in the order of the combinations in the manifest
         blocking = [any(bits & BLOCK_SUBTREE for _, bits in part) for part in canonical.combinations]
         manifest = Manifest(
-            format=FORMAT_WITH_ACTIONS if canonical.actions else FORMAT,
+            format=FORMAT,
             generation=generation,
             created_s=created_s,
             entries=sum(count for count, blocks in zip(counts, blocking, strict=True) if blocks),
             names=spool.names,
             shallowest=spool.shallowest,
-            record_bytes=written.record_bytes,
             combinations=canonical.combinations,
             counts=counts,
             next_expiry_s=_next_expiry_s(contents, created_s),
             feeds=list(feeds(written.counts)),
             runs=written.runs,
             files=files,
+            mapped=DATA_FILES,
             actions=canonical.actions or msgspec.UNSET,
             clients=canonical.clients or msgspec.UNSET,
         )
@@ -144,7 +137,6 @@ def write(
 
 
 class _Written(NamedTuple):
-    record_bytes: Literal[1, 2, 4]
     counts: list[int]  # in the order of `Contents.combinations`
     runs: list[Run]
 
@@ -152,53 +144,50 @@ class _Written(NamedTuple):
 def _write_columns(
     directory: Path,
     spool: NameSpool,
-    trie: marisa_trie.BinaryTrie,
+    make_names: NamesMaker,
     networks: Mapping[bytes, int],
     contents: Contents,
     number_of: Sequence[int],
     progress: Callable[[str, int, int], None],
 ) -> _Written:
     """The files that have something for each name or network. `number_of` each combination in the manifest."""
-    combination_of = [number_of[combination] for combination, _ in contents.rows]
-    commonest = spool.rows.most_common(1)[0][0] if spool.rows else 0
-    record_bytes, fact_bytes = _width(len(contents.combinations)), _width(len(contents.rows))
-    ordered = sorted(networks.items(), key=lambda item: (-item[0][-1], len(item[0]), item[0]))
-    records = _filled(combination_of[commonest] if spool.names else 0, record_bytes, spool.names)
-    facts = _filled(commonest, fact_bytes, spool.names + len(ordered))
-    bloom = BloomWriter(spool.filter_keys)
-    done, number = 0, trie.key_id
-    for keys, rows in spool.read():
-        for key, row in zip(keys, rows, strict=True):
-            if row != commonest:
-                at = number(key)
-                records[at], facts[at] = combination_of[row], row
-        bloom.add(keys)
-        done += len(keys)
-        progress("writing", done, spool.names)
-    for at, (_, row) in enumerate(ordered, spool.names):
-        facts[at] = row
-    nets, runs = _nets([(network, combination_of[row]) for network, row in ordered])
+    done = 0
+
+    def read() -> Stretches:
+        nonlocal done
+        for keys, rows in spool.read():
+            yield keys, rows
+            done += len(keys)
+            progress("writing", done // _TIMES_READ, spool.names)
+
+    combination_of = array("I", [number_of[combination] for combination, _ in contents.rows])
     counts = [0] * len(contents.combinations)
-    for row, names in spool.rows.items():
-        counts[contents.rows[row][0]] += names
+    for row, count in spool.rows.items():
+        counts[contents.rows[row][0]] += count
+    common = number_of[max(range(len(counts)), key=lambda at: (counts[at], -number_of[at]))] if counts else 0
+    ordered = sorted(networks.items(), key=lambda item: (-item[0][-1], len(item[0]), item[0]))
+    bloom = BloomWriter(spool.filter_keys)
+    for keys, _ in read():
+        bloom.add(keys)
+    names = make_names(read, spool.seed, combination_of, common)
+    fact_bytes = _width(len(contents.rows))
+    facts = array(FACT_CODES[fact_bytes], names.rows)
+    facts.extend(row for _, row in ordered)
+    nets, runs = _nets([(network, combination_of[row]) for network, row in ordered])
     facts_of = [list(part) for _, part in contents.rows]
     details = [list(part) for part in contents.details]
-    table = AnnotationTable(fact_bytes, combination_of or [0], facts_of or [[]], details)
+    table = AnnotationTable(fact_bytes, list(combination_of) or [0], facts_of or [[]], details)
     for name, content in (
-        (RECORDS_FILE, records.obj), (BLOOM_FILE, bloom.content()), (NETS_FILE, nets), (FACTS_FILE, facts.obj),
+        (NAMES_FILE, names.content), (BLOOM_FILE, bloom.content()), (NETS_FILE, nets), (FACTS_FILE, facts),
         (FACT_TABLE_FILE, msgspec.msgpack.encode(table)),
     ):  # fmt: skip
         with safe_files.create(directory / name) as file:
             file.write(content)
-    return _Written(record_bytes, counts, runs)
+    return _Written(counts, runs)
 
 
 def _width(count: int) -> Literal[1, 2, 4]:
     return 1 if count <= 1 << 8 else 2 if count <= 1 << 16 else 4
-
-
-def _filled(value: int, width: Literal[1, 2, 4], count: int) -> memoryview[int]:
-    return memoryview(bytearray(value.to_bytes(width, "little") * count)).cast(RECORD_CODES[width])
 
 
 def _sealed(path: Path) -> FileEntry:

@@ -17,7 +17,8 @@ from rich.live import Live
 
 from pdns.demo import table, world
 from pdns.demo.authority import Authority
-from pdns.demo.encrypted import CERTIFICATE, ask_encrypted
+from pdns.demo.certificates import CERTIFICATE
+from pdns.demo.encrypted import ask_encrypted
 from pdns.demo.feeds import FORMATS, FeedServer
 from pdns.demo.resolver import DemoResolver, ResolverFailed
 from pdns.demo.scrape import Scrape, scrape

@@ -143,6 +143,13 @@ def parse_allowed(text: str) -> AllowedName:
     return AllowedName(name, below_only)
 
 
+def parse_zone_name(text: str) -> str:
+    """The canonical spelling of a name without `*.`."""
+    if (allowed := parse_allowed(text)).below_only:
+        raise InvalidAddress('expected a domain name without "*."')
+    return names.to_text(allowed.name)
+
+
 def parse_host(text: str) -> str:
     """A host as in URLs, without a port: a name in canonical text, or an IP address with or without brackets."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text

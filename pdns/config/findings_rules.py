@@ -7,8 +7,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from pdns.config.addresses import parse_zone_name
 from pdns.config.findings_schema import FindingsSection
-from pdns.config.upstream_rules import parse_zone_name
 
 
 class FindingsContext(Protocol):

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 from msgspec.structs import replace
 
 from pdns.config import addresses
-from pdns.config.addresses import Endpoint
+from pdns.config.addresses import Endpoint, parse_zone_name
 from pdns.config.credentials import secret_path
 from pdns.config.feed_rules import check_authority
 from pdns.config.groups import DEFAULT
@@ -21,8 +21,6 @@ from pdns.config.schema import Group, Local, Upstream, Zone
 from pdns.config.shape import Report, meant, show
 from pdns.config.system import is_local, system_servers
 from pdns.config.upstream_address import UpstreamAddress, parse_upstream
-from pdns.errors import InvalidAddress
-from pdns.wire import names
 from pdns.wire.transport import Transport
 
 MOST_ZONE_NAMES: Final = 20_000
@@ -99,13 +97,6 @@ def settle_zones(zones: tuple[Zone, ...], around: UpstreamRuleContext) -> tuple[
         expected = f"expected at most {MOST_SERVERS} different servers in [upstream], groups and zones"
         around.report.add("zone", f"{expected}, got {len(around.servers):,}: zones with the same servers can share a [[group]]")
     return tuple(settled)
-
-
-def parse_zone_name(text: str) -> str:
-    """The canonical spelling of a name without `*.`. Raises `InvalidAddress`."""
-    if (allowed := addresses.parse_allowed(text)).below_only:
-        raise InvalidAddress('expected a domain name without "*."')
-    return names.to_text(allowed.name)
 
 
 def _zone(zone: Zone, at: str, taken: dict[str, str], around: UpstreamRuleContext) -> Zone:

@@ -1,65 +1,29 @@
-"""Encrypted transports in the demo: a certificate of its own, and clients that verify it."""
+"""Encrypted transports in the demo: listeners, and clients that verify their certificate."""
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import os
 import ssl
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import h2.config
 import h2.connection
 import h2.events
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from pdns.demo.certificates import CERTIFICATE, KEY
 from pdns.errors import PdnsError
 from pdns.wire import protocol as p
 from pdns.wire.framing import frame
 from pdns.wire.message import build_query, parse_message
 from pdns.wire.names import from_text
 
-CERTIFICATE = "fullchain.pem"
-KEY = "privkey.pem"
-_NAME = "localhost"
-_DAYS = 30
+SERVER_NAME = "localhost"
 _CHUNK_BYTES = 65536
 _ANSWER_WITHIN_S = 10.0
 
 
-def make_certificate(directory: Path) -> None:
-    """Write a self-signed certificate for this machine, and its key, which only this user can read."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
-    now = datetime.now(UTC)
-    hosts = [x509.DNSName(_NAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=_DAYS))
-        .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
-        .sign(key, SHA256())
-    )
-    (directory / CERTIFICATE).write_bytes(certificate.public_bytes(Encoding.PEM))
-    fd = os.open(directory / KEY, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-
-
 def listeners(tls_port: int, https_port: int) -> str:
-    """The TOML of both listeners, with the files of `make_certificate` beside it."""
+    """The TOML of both listeners, with the files of `certificates.self_signed` beside it."""
     return "".join(
         f"""
 [[listener]]
@@ -79,7 +43,7 @@ async def ask_encrypted(transport: str, port: int, name: str, directory: Path) -
     context = ssl.create_default_context(cafile=directory / CERTIFICATE)
     context.set_alpn_protocols(["h2" if transport == "https" else "dot"])
     async with asyncio.timeout(_ANSWER_WITHIN_S):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=_NAME)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context, server_hostname=SERVER_NAME)
         try:
             answer = await (_over_https if transport == "https" else _over_tls)(query, reader, writer)
         finally:
@@ -98,7 +62,7 @@ async def _over_https(query: bytes, reader: asyncio.StreamReader, writer: asynci
     http.initiate_connection()
     kind = "application/dns-message"
     headers = [
-        (":method", "POST"), (":scheme", "https"), (":authority", _NAME), (":path", "/dns-query"),
+        (":method", "POST"), (":scheme", "https"), (":authority", SERVER_NAME), (":path", "/dns-query"),
         ("content-type", kind), ("accept", kind), ("content-length", str(len(query))),
     ]  # fmt: skip
     http.send_headers(1, headers)

@@ -42,7 +42,6 @@ class FeedServer:
     def __init__(self) -> None:
         self.port = 0
         self.published_later = False
-        self.unchanged = 0  # times that 304 was enough
         self._runner: web.AppRunner | None = None
 
     @property
@@ -76,7 +75,6 @@ class FeedServer:
         text = _WRITERS[FORMATS[feed]](listed)
         etag = hashlib.sha256(text.encode()).hexdigest()[:16]
         if any(tag.value == etag for tag in request.if_none_match or ()):
-            self.unchanged += 1
             response = web.Response(status=304)
         else:
             response = web.Response(text=text, content_type="text/plain")

@@ -12,7 +12,8 @@ from pathlib import Path
 from aiohttp import ClientError, ClientSession
 
 from pdns.demo import world
-from pdns.demo.encrypted import listeners, make_certificate
+from pdns.demo.certificates import self_signed
+from pdns.demo.encrypted import SERVER_NAME, listeners
 from pdns.demo.ports import free_port
 from pdns.errors import PdnsError
 
@@ -105,7 +106,7 @@ class DemoResolver:
     async def start(self, upstream_port: int, feed_urls: Mapping[str, str], session: ClientSession) -> float:
         """Starts, and returns after how many seconds it was ready. Raises `ResolverFailed`."""
         config = self.directory / "pdns.toml"
-        make_certificate(self.directory)
+        self_signed(self.directory, SERVER_NAME)
         ports = self.encrypted_ports["tls"], self.encrypted_ports["https"]
         config.write_text(configuration(self.port, self.metrics_port, upstream_port, feed_urls, ports))
         with (self.directory / "serve.log").open("wb") as log:

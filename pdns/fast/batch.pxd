@@ -63,9 +63,14 @@ cdef class Outbox:
     cdef iovec _parts[BATCH]
     cdef Peer _peers[BATCH]
     cdef uint8_t _control[BATCH][CONTROL_BYTES]
+    cdef uint16_t _each[BATCH]  # bytes of a datagram of a joined message; 0: it is alone
 
     cdef uint8_t *room(self, Py_ssize_t most) noexcept nogil  # NULL: flush first
     cdef void add(self, Py_ssize_t size, const Peer *peer) noexcept nogil  # what was written to `room`; NULL: a connected socket
+    cdef void join(self) noexcept nogil  # of a connected socket; `add` no more before the next `clear`
+    cdef bint is_joined(self, int at) noexcept nogil
+    cdef void split(self, int first) noexcept nogil  # undoes `join` from that one on
     cdef int send(self, int fd, int first, int *last_errno) noexcept nogil  # from `first` on; which one could not be sent, else `count`
+    cdef void _set_segment(self, int at, uint16_t each) noexcept nogil
     cdef void clear(self) noexcept nogil
     cdef int flush(self, int fd, int *last_errno) noexcept nogil  # how many could not be sent

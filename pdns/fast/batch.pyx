@@ -27,8 +27,10 @@ cdef extern from "<netinet/in.h>" nogil:
     enum: IPPROTO_IPV6
     enum: IP_PKTINFO
     enum: IPV6_PKTINFO
+    enum: IPPROTO_UDP
 
 cdef enum:
+    UDP_SEGMENT = 103  # of linux/udp.h, which old C libraries lack
     ADDRESS_AT = 4  # in sockaddr_in
     ADDRESS6_AT = 8  # in sockaddr_in6
     PKTINFO_BYTES = 12  # in_pktinfo: interface, our address, the address in the packet
@@ -170,6 +172,7 @@ cdef class Outbox:
         self._parts[at].iov_len = size
         self._used += size
         self.count += 1
+        self._each[at] = 0
         head.msg_control = NULL
         head.msg_controllen = 0
         if peer == NULL:
@@ -186,6 +189,62 @@ cdef class Outbox:
             control.cmsg_level = IPPROTO_IP if peer.local_bytes == PKTINFO_BYTES else IPPROTO_IPV6
             control.cmsg_type = IP_PKTINFO if peer.local_bytes == PKTINFO_BYTES else IPV6_PKTINFO
             memcpy(CMSG_DATA(control), peer.local, peer.local_bytes)
+
+    cdef void join(self) noexcept nogil:
+        """Let datagrams of one size in a row, and a shorter one behind them, be one message that the kernel cuts (UDP_SEGMENT): they
+        go through its layers together."""
+        cdef int at, count = 0
+        cdef size_t size, each = 0
+        cdef bint is_open = False
+        for at in range(self.count):
+            must(self._messages[at].msg_hdr.msg_name == NULL)
+            size = self._parts[at].iov_len
+            if is_open and size <= each:
+                self._parts[count - 1].iov_len += size
+                self._set_segment(count - 1, <uint16_t>each)
+                is_open = size == each
+            else:
+                self._parts[count] = self._parts[at]
+                each, is_open = size, True
+                count += 1
+        self.count = count
+
+    cdef void _set_segment(self, int at, uint16_t each) noexcept nogil:
+        cdef msghdr *head = &self._messages[at].msg_hdr
+        cdef cmsghdr *control = <cmsghdr *>self._control[at]
+        must(self._parts[at].iov_len <= MOST_SENT_BYTES)
+        self._each[at] = each
+        head.msg_control = control
+        head.msg_controllen = CMSG_SPACE(sizeof(uint16_t))
+        control.cmsg_len = CMSG_LEN(sizeof(uint16_t))
+        control.cmsg_level = IPPROTO_UDP
+        control.cmsg_type = UDP_SEGMENT
+        memcpy(CMSG_DATA(control), &each, sizeof(uint16_t))
+
+    cdef bint is_joined(self, int at) noexcept nogil:
+        must(at < self.count)
+        return self._each[at] != 0
+
+    cdef void split(self, int first) noexcept nogil:
+        cdef iovec parts[BATCH]
+        cdef uint16_t each[BATCH]
+        cdef int at, count = self.count
+        cdef size_t size
+        memcpy(parts, self._parts, sizeof(parts))
+        memcpy(each, self._each, sizeof(each))
+        self.count = first
+        for at in range(first, count):
+            while parts[at].iov_len:
+                must(self.count < BATCH)
+                size = min(<size_t>each[at], parts[at].iov_len) if each[at] else parts[at].iov_len
+                self._parts[self.count].iov_base = parts[at].iov_base
+                self._parts[self.count].iov_len = size
+                self._messages[self.count].msg_hdr.msg_control = NULL
+                self._messages[self.count].msg_hdr.msg_controllen = 0
+                self._each[self.count] = 0
+                self.count += 1
+                parts[at].iov_base = <uint8_t *>parts[at].iov_base + size
+                parts[at].iov_len -= size
 
     cdef int send(self, int fd, int first, int *last_errno) noexcept nogil:
         cdef int n

@@ -36,8 +36,9 @@ cdef class FastForward(ReplyHandler):
     cdef Query _target
     cdef list _written  # listeners that have something to send
 
-    cdef Flight _write(self, SocketSet socket_set, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now)
-    cdef int _abandon(self, bytes key) except -1
+    cdef int _send_all(self, list begun, list askers, pool, bint exact, double now, list left) except -1
+    cdef int _write(self, SocketSet socket_set, UdpSocket socket, Flight flight, bint exact, double now) except -1
+    cdef int _abandon(self, Flight flight) except -1
     cdef int _overloaded(self, query, str why, double now) except -1
     cdef int _send(self, SocketSet socket_set, UdpSocket socket, double now) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1

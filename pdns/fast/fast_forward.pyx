@@ -6,10 +6,11 @@ import logging
 from functools import partial
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.errno cimport EAGAIN, ENOBUFS
+from libc.errno cimport EAGAIN, EINVAL, EIO, EMSGSIZE, ENOBUFS, EOPNOTSUPP
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
+from pdns.fast.batch cimport BATCH
 from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
 from pdns.fast.query cimport Query, ends_in_one_of
@@ -22,18 +23,14 @@ from pdns.fast.stats cimport UDP
 from pdns.fast.tunnels cimport TunnelMeter
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
-from pdns.fast.wire cimport (
-    AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, QR, RA, RD, TYPE_OPT, Question, put16, put32, u16,
-)  # fmt: skip
+from pdns.fast.upstream_query cimport ARCOUNT_AT, CASE_BITS, KEY_DO, mix_case, write_query
+from pdns.fast.wire cimport CD, HEADER_BYTES, KEY_TAIL_BYTES, MAX_QUESTION_BYTES, QR, RA, RD, Question, put16, put32, u16
 
 from pdns.wire import protocol as p
 from pdns.core.in_flight import REASONS
 
 cdef enum:
-    UPSTREAM_UDP_BYTES = 1232
-    KEY_DO = 1  # in the byte of a key that follows the question
-    CASE = 0x20
-    ARCOUNT_AT = 10
+    TYPE_AND_CLASS_BYTES = 4
     TYPE_A = 1
     TYPE_AAAA = 28
     TYPE_BEFORE_TTL = 4
@@ -45,6 +42,22 @@ cdef int _SERVFAIL = p.SERVFAIL
 _log = logging.getLogger("pdns.worker.service")
 
 
+cdef int _longest_first(list flights, int *order) noexcept:
+    """The places of `flights`, by the sizes of their questions. Returns how many."""
+    cdef Py_ssize_t sizes[BATCH]
+    cdef Py_ssize_t size
+    cdef int count = <int>len(flights), turn, at
+    must(count <= BATCH)
+    for turn in range(count):
+        size = PyBytes_GET_SIZE((<Flight>flights[turn]).key)
+        at = turn
+        while at > 0 and sizes[at - 1] < size:
+            sizes[at], order[at] = sizes[at - 1], order[at - 1]
+            at -= 1
+        sizes[at], order[at] = size, turn
+    return count
+
+
 cdef class FastForward(ReplyHandler):
     """One for each worker. `punt(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end; `refuse(waiter, why,
     now)` answers whoever came in no datagram."""
@@ -52,6 +65,7 @@ cdef class FastForward(ReplyHandler):
     def __init__(self, AnswerCache cache not None, FastPath fast_path not None, InFlight in_flight not None, TunnelMeter tunnels not None, stats, punt, refuse):
         self._cache, self._fast_path, self._in_flight, self._stats, self._punt = cache, fast_path, in_flight, stats, punt
         self._refuse, self._tunnels = refuse, tunnels
+        in_flight._hash_key = cache._hash_key  # nothing is in flight yet
         tunnels.hash_domains_with(in_flight._hash_key)
         self._written = []
         self._nat64 = self._excluded = b""
@@ -74,62 +88,90 @@ cdef class FastForward(ReplyHandler):
         """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`. Gives those of `queries` that
         Python must take care of."""
         cdef SocketSet socket_set = pool.socket_set
-        cdef UdpSocket socket = None
         cdef Datagram query
         cdef Flight flight
-        cdef list left = []
-        cdef bytes key
+        cdef list left = [], begun = [], askers = []
         cdef str why
         cdef Holder client
-        cdef uint64_t domain, name_hash = 0
-        cdef int most = 0
+        cdef uint64_t domain
         socket_set.carrier, socket_set.forwarder = self, forwarder
-        for query in queries:
-            key = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.key_bytes)
-            flight = self._in_flight.of(key)
-            if flight is not None:
-                if flight.stale_given:
-                    left.append(query)
-                elif not self._in_flight.wait(flight, query):
-                    self._stats.dropped("waiters_limit")
-                continue
-            client, domain = self._in_flight.client_of(query), self._in_flight.domain_of(query)
-            why = self._in_flight.room_for(client, domain, now)
-            if why:
-                self._overloaded(query, why, now)
-                continue
-            if self._tunnels.on:
-                name_hash = self._tunnels.expect(&query.q, domain, query.number, self._fast_path._clients.clients)
+        try:
+            for query in queries:
+                flight = self._in_flight.of(query.hash, query.q.key, query.q.key_bytes)
+                if flight is not None:
+                    if flight.stale_given:
+                        left.append(query)
+                    elif not self._in_flight.wait(flight, query):
+                        self._stats.dropped("waiters_limit")
+                    continue
+                client, domain = self._in_flight.client_at(query.client_at), self._in_flight.domain_of(query)
+                why = self._in_flight.room_for(client, domain, now)
+                if why:
+                    self._overloaded(query, why, now)
+                    continue
+                flight = self._in_flight.begin(query, client, domain, now)
+                begun.append(flight)
+                askers.append(query)
+                flight.rules_epoch, flight.sent_s, flight.due_s = self._cache._header.rules_epoch, now, due_s
+                if self._tunnels.on:
+                    flight.name_hash = self._tunnels.expect(&query.q, domain, query.number, self._fast_path._clients.clients)
+                if len(begun) == BATCH:
+                    self._send_all(begun, askers, pool, exact, now, left)
+                    begun, askers = [], []
+            self._send_all(begun, askers, pool, exact, now, left)
+        except Exception:
+            for flight in begun:
+                self._abandon(flight)
+            for query in left:
+                self._stats.dropped("internal_error")
+            raise
+        return left
+
+    cdef int _send_all(self, list begun, list askers, pool, bint exact, double now, list left) except -1:
+        """Send the queries of flights that have just begun for `askers`, at most a batch, and add to `left` whoever waits for one that no
+        socket takes. The longest go first: those of one size leave together."""
+        cdef SocketSet socket_set = pool.socket_set
+        cdef int order[BATCH]
+        cdef UdpSocket socket = None
+        cdef Flight flight
+        cdef Datagram query
+        cdef list sockets = pool.sockets
+        cdef int turn, most = 0
+        cdef bint has_enough = pool.has_enough
+        for turn in range(_longest_first(begun, order)):
+            flight = begun[order[turn]]
+            if flight._holder is None:
+                continue  # it made room for one behind it
             if socket is None:
                 try:
-                    socket = pool.pick(now)
+                    socket = sockets[socket_set.below(len(sockets))] if has_enough else pool.pick(now)
                 except OSError:
-                    left.append(query)
+                    left.extend(self._in_flight.end(flight))
                     continue
                 # while there is room for more sockets each query gets a new one, and later none gets many
                 most = 1 if socket.used == 0 else min(MOST_IN_A_ROW, MOST_QUERIES - socket.used)
             try:
-                flight = self._write(socket_set, socket, query, key, client, domain, exact, now)
+                self._write(socket_set, socket, flight, exact, now)
+                if self._tunnels.on:
+                    query = askers[order[turn]]
+                    self._tunnels.saw_question(&query.q, flight.name_hash, flight._domain, query.number, query.client_at, now)
             except Exception:
                 _log.exception("a query could not be asked")
-                self._abandon(key)
+                self._abandon(flight)
                 continue
-            flight.due_s = due_s
-            if self._tunnels.on:
-                self._tunnels.saw_question(&query.q, name_hash, domain, query.number, query.client_at, now)
             if socket_set.outbox.count >= most:
                 self._send(socket_set, socket, now)
                 pool.sent(socket)
+                has_enough = pool.has_enough
                 socket = None
         if socket is not None:
             self._send(socket_set, socket, now)
             pool.sent(socket)
-        return left
+        return 0
 
-    cdef int _abandon(self, bytes key) except -1:
-        """Nothing was written for the flight of `key`. Whoever waits for it gets nothing, and may ask again."""
-        cdef Flight flight = self._in_flight.of(key)
-        if flight is not None:
+    cdef int _abandon(self, Flight flight) except -1:
+        """End `flight` if nothing was sent for it. Whoever waits for it gets nothing, and may ask again."""
+        if flight._holder is not None and flight.socket is None and flight.forward is None:
             for _ in self._in_flight.end(flight):
                 self._stats.dropped("internal_error")
         return 0
@@ -170,57 +212,41 @@ cdef class FastForward(ReplyHandler):
         self._fast_path._fast_stats.lasted(ERROR, 1, clock_s() - datagram.started_s)
         return 0
 
-    cdef Flight _write(self, SocketSet socket_set, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now):
-        """Write the query for a new flight, as `pdns.wire.message.build_query` does, and let it wait for its answer."""
+    cdef int _write(self, SocketSet socket_set, UdpSocket socket, Flight flight, bint exact, double now) except -1:
+        """Write the query of `flight`, and let it wait for its answer."""
         cdef uint8_t *out = socket_set.outbox.room(MOST_QUERY_BYTES)
-        cdef uint8_t *section
-        cdef Flight flight = self._in_flight.begin(query, key, client, domain, now)
-        cdef uint8_t asked = query.q.key[query.q.bytes]
-        cdef uint8_t byte
-        cdef uint64_t bits = 0
-        cdef int at
-        flight.rules_epoch = self._cache._header.rules_epoch
-        flight.sent_s = now
-        flight.exact = exact
-        flight.section_bytes = query.q.bytes
-        section = flight.section
+        cdef const uint8_t *key = <const uint8_t *>PyBytes_AS_STRING(flight.key)
+        cdef Py_ssize_t at, size = PyBytes_GET_SIZE(flight.key) - KEY_TAIL_BYTES
         must(out != NULL)
-        memcpy(section, query.q.key, query.q.bytes)
+        must(TYPE_AND_CLASS_BYTES < size <= MAX_QUESTION_BYTES)
+        flight.exact, flight.section_bytes = exact, <uint16_t>size
+        memcpy(flight.section, key, size)
         if exact:
-            for at in range(query.q.name_bytes):
-                if at % 64 == 0:
-                    bits = socket_set.draw()
-                byte = section[at]
-                section[at] = byte ^ <uint8_t>((bits & 1) << 5 if 97 <= byte <= 122 else 0)
-                bits >>= 1
-        flight.query_id = socket.add(flight, now)
-        flight.socket = socket
-        put16(out, flight.query_id)
+            for at in range(0, size - TYPE_AND_CLASS_BYTES, CASE_BITS):
+                mix_case(flight.section + at, min(size - TYPE_AND_CLASS_BYTES - at, CASE_BITS), socket_set.draw())
+        flight.query_id, flight.socket = socket.add(flight, now), socket
         socket_set.in_fast_forward += 1
-        put16(out + 2, RD | AD | (CD if query.q.flags & CD else 0))
-        put16(out + 4, 1)
-        put32(out + 6, 0)
-        put16(out + ARCOUNT_AT, 1)
-        memcpy(out + HEADER_BYTES, section, query.q.bytes)
-        out += HEADER_BYTES + query.q.bytes
-        out[0] = 0
-        put16(out + 1, TYPE_OPT)
-        put16(out + 3, UPSTREAM_UDP_BYTES)
-        put32(out + 5, 0x8000 if asked & KEY_DO else 0)
-        put16(out + 9, 0)
-        socket_set.outbox.add(HEADER_BYTES + query.q.bytes + 11, NULL)
-        return flight
+        socket_set.outbox.add(write_query(out, flight.query_id, flight.section, size, key[size]), NULL)
+        return 0
 
     cdef int _send(self, SocketSet socket_set, UdpSocket socket, double now) except -1:
         """Send what was written."""
         cdef int at = 0, tried = -1, error = 0
+        if socket_set.joins:
+            socket_set.outbox.join()
         try:
             while True:
                 at = socket_set.outbox.send(socket._fd, at, &error)
                 if at >= socket_set.outbox.count:
                     break
-                if error == EAGAIN or error == ENOBUFS or tried == at:
-                    at += 1  # as good as lost on the way: it will be sent again
+                if socket_set.outbox.is_joined(at) and error in (EINVAL, EIO, EMSGSIZE, EOPNOTSUPP):
+                    socket_set.joins = False  # not on this path: IPsec, a small MTU, an adapter without checksums
+                    socket_set.outbox.split(at)
+                elif error == EAGAIN or error == ENOBUFS or tried == at:
+                    if socket_set.outbox.is_joined(at):
+                        socket_set.outbox.split(at)  # so that no more are lost than must be
+                    else:
+                        at += 1  # as good as lost on the way: it will be sent again
                 else:
                     tried = at  # the ICMP error of an earlier query comes up here; this one was not sent
                     socket.failed(error, now)
@@ -323,7 +349,7 @@ cdef class FastForward(ReplyHandler):
         shape.key_bytes = flight.section_bytes + KEY_TAIL_BYTES
         shape.body_bytes, shape.ttl_count = plain.body_bytes, plain.ttl_count
         shape.turn_at, shape.turn_bytes, shape.turn_count = plain.turn_at, plain.turn_bytes, <uint8_t>plain.turn_count
-        record = self._cache.begin(<const uint8_t *>PyBytes_AS_STRING(flight.key), &shape)
+        record = self._cache.begin_hashed(flight._hash, <const uint8_t *>PyBytes_AS_STRING(flight.key), &shape)
         if record == NULL:
             return NULL
         memcpy(body_of(record), wire + plain.body_at, plain.body_bytes)
@@ -346,7 +372,7 @@ cdef class FastForward(ReplyHandler):
                 self._written.append(listener)
             listener._send(size, &query._peer)
             fast_path._fast_stats.lasted(UPSTREAM, 1, now - query.started_s)
-        return 0
+        return listener.answered(query)
 
     cdef int _count(self, SocketSet socket_set, name, double duration_s) except -1:
         if not socket_set.has_slots:

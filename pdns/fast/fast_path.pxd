@@ -38,6 +38,7 @@ cdef struct ParsedPacket:  # a message, before anything is done about it
 cdef class PendingQuery(Query):
     """A query that waits for a decision, with who asked it."""
     cdef FastPath _fast_path
+    cdef uint64_t hash  # of the question's key, as the cache has it
     cdef uint16_t number  # of the client
     cdef readonly bint needs_recheck
     cdef readonly bint skips_local

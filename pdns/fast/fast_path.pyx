@@ -56,6 +56,7 @@ cdef class PendingQuery(Query):
     cdef void settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) noexcept:
         """It is what was heard from `address`. `decide` is what `FastPath.take` said, or DECIDE_CLEAN."""
         memcpy(&self.q, &heard.question, sizeof(Question))
+        self.hash = heard.hash
         memcpy(self.client_at, address, ADDRESS_BYTES)
         self._fast_path, self.number, self.needs_recheck = fast_path, heard.client, decide == DECIDE_REMEMBERED
         self.skips_local = decide == DECIDE_CLEAN or fast_path.first_sight.skips_local(&self.q)

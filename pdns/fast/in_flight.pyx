@@ -3,6 +3,7 @@
 # specification: pdns/reference/in_flight.py:ReferenceInFlight
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
@@ -14,13 +15,9 @@ from pdns.fast.waiters cimport as_waiter, place_of
 from pdns.core import in_flight as specification
 from pdns.wire import names
 
-cdef str _FULL = specification.FULL
-cdef str _FULL_FOR_CLIENT = specification.FULL_FOR_CLIENT
-cdef str _FULL_FOR_DOMAIN = specification.FULL_FOR_DOMAIN
-cdef str _MADE_ROOM = specification.MADE_ROOM
-cdef str _IMPATIENT = specification.IMPATIENT
-cdef Py_ssize_t _LOOKED_AT = specification.LOOKED_AT
-cdef Py_ssize_t _ENDED_AT_ONCE = specification.ENDED_AT_ONCE
+cdef str _FULL = specification.FULL, _FULL_FOR_CLIENT = specification.FULL_FOR_CLIENT, _FULL_FOR_DOMAIN = specification.FULL_FOR_DOMAIN
+cdef str _MADE_ROOM = specification.MADE_ROOM, _IMPATIENT = specification.IMPATIENT
+cdef Py_ssize_t _LOOKED_AT = specification.LOOKED_AT, _ENDED_AT_ONCE = specification.ENDED_AT_ONCE
 cdef double _LEAST_PATIENCE = specification.LEAST_PATIENCE
 cdef bytes _NO_CLIENT = bytes(ADDRESS_BYTES)
 
@@ -53,7 +50,8 @@ cdef class InFlight:
 
     def __init__(self, max_in_flight, max_per_client, patience_s=10.0, prefixes=(32, 56)):
         self.shed = lambda flight, _why: self.land(flight)
-        self._in_flight, self._holders = {}, {}
+        memset(self._places, 0, sizeof(self._places))
+        self._holders = {}
         self._ranked = [None]
         self._last = self._holder_of(_NO_CLIENT)
         self._hash_key = new_hash_key()
@@ -64,32 +62,37 @@ cdef class InFlight:
         return self._count
 
     def limit(self, max_in_flight, max_per_client, patience_s=10.0, prefixes=(32, 56)):
+        cdef Flight flight
         self._max_in_flight, self._max_per_client, self._patience_s = max_in_flight, max_per_client, patience_s
         self._small = max(max_in_flight // specification.SMALL_PART, 1)
         self._max_of_domain = max(max_in_flight // specification.DOMAIN_PART, 1)
         if (self._prefix_bits[0], self._prefix_bits[1]) == (96 + prefixes[0], prefixes[1]):
             return
-        for flight in self._in_flight.values():
+        flight = self._oldest
+        while flight is not None:
             self._count_all_out(flight)
+            flight = flight._newer
         self._prefix_bits[0], self._prefix_bits[1] = 96 + prefixes[0], prefixes[1]
         self._keep(self._holder_of(_NO_CLIENT))
-        for flight in self._in_flight.values():
+        flight = self._oldest
+        while flight is not None:
             self._count_all_in(flight)
+            flight = flight._newer
 
     @property
     def is_full(self):
         return self._count >= self._max_in_flight
 
     def get(self, bytes key not None):
-        return self._in_flight.get(key)
+        return self.of(self.hash_of(key), <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
 
     def room(self, str address not None, bytes qname not None, double now):
-        return self.room_for(self._holder_at(address), self._hash(names.domain_of(qname)), now)
+        return self.room_for(self._holder_at(address), self.hash_of(names.domain_of(qname)), now)
 
     def start(self, forward, double now, str address not None=""):
         cdef Flight flight = Flight.__new__(Flight)
-        flight.key, flight.forward, flight.started_s = forward.key, forward, now
-        self._start(flight, self._holder_at(address), self._hash(names.domain_of(forward.qname)))
+        flight.key, flight._hash, flight.forward, flight.started_s = forward.key, self.hash_of(forward.key), forward, now
+        self._start(flight, self._holder_at(address), self.hash_of(names.domain_of(forward.qname)))
         return flight
 
     def join(self, Flight flight not None, int64_t port, waiter):
@@ -103,12 +106,19 @@ cdef class InFlight:
 
     # ---- for other kernels
 
-    cdef Flight of(self, bytes key):
-        return self._in_flight.get(key)
+    cdef Flight of(self, uint64_t hash, const uint8_t *key, Py_ssize_t key_bytes):
+        """The one of that key, of which this is the hash."""
+        cdef PyObject *at = self._places[hash % KEY_PLACES]
+        cdef Flight flight
+        while at != NULL:
+            flight = <Flight>at
+            if flight._hash == hash and PyBytes_GET_SIZE(flight.key) == key_bytes and memcmp(PyBytes_AS_STRING(flight.key), key, key_bytes) == 0:
+                return flight
+            at = flight._next
+        return None
 
-    cdef Holder client_of(self, Datagram query):
-        """What `room_for` and `begin` take."""
-        return self._client(query.client_at)
+    cdef uint64_t hash_of(self, bytes key) noexcept:
+        return siphash(self._hash_key, <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
 
     cdef uint64_t domain_of(self, Datagram query) noexcept:
         """What `room_for` and `begin` take."""
@@ -139,12 +149,13 @@ cdef class InFlight:
             self.shed(self._dispensable(), _MADE_ROOM)
         return _FULL if self._count >= self._max_in_flight else ""
 
-    cdef Flight begin(self, Datagram query, bytes key, Holder client, uint64_t domain, double now):
+    cdef Flight begin(self, Datagram query, Holder client, uint64_t domain, double now):
         """As `start`, then `join` of `query`."""
         cdef Flight flight = Flight.__new__(Flight)
         if client.held == 0 and client.waiting == 0:  # making room may have forgotten it
             client = self._holders.setdefault(client.key, client)
-        flight.key, flight.started_s = key, now
+        flight.key = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.key_bytes)
+        flight._hash, flight.started_s = query.hash, now
         flight._first, flight._first_holder = query, client
         self._count_in(client)
         self._start(flight, client, domain)
@@ -159,7 +170,7 @@ cdef class InFlight:
         cdef Holder holder = flight._holder
         if holder is not None:
             flight._holder = None
-            del self._in_flight[flight.key]
+            self._take_out(flight)
             self._count -= 1
             self._domains[0][flight._domain % DOMAIN_PLACES] -= 1
             self._domains[1][(flight._domain >> 32) % DOMAIN_PLACES] -= 1
@@ -188,7 +199,7 @@ cdef class InFlight:
 
     cdef list leave(self, Flight flight):
         """Whoever waits, as they joined, in order of arrival."""
-        cdef list waiters = all_of(flight)
+        cdef list waiters = list(flight._waiters.values()) if flight._waiters is not None else [flight._first] if flight._first is not None else []
         self._count_all_out(flight)
         flight._waiters = flight._first = None
         return waiters
@@ -229,9 +240,6 @@ cdef class InFlight:
             flight = flight._newer
         return None
 
-    cdef uint64_t _hash(self, bytes domain) noexcept:
-        return siphash(self._hash_key, <const uint8_t *>PyBytes_AS_STRING(domain), PyBytes_GET_SIZE(domain))
-
     cdef Holder _holder_of(self, bytes client):
         cdef Holder holder = self._holders.get(client)
         if holder is None:
@@ -240,7 +248,8 @@ cdef class InFlight:
         return holder
 
     cdef int _start(self, Flight flight, Holder holder, uint64_t domain) except -1:
-        self._in_flight[flight.key] = flight
+        flight._next = self._places[flight._hash % KEY_PLACES]
+        self._places[flight._hash % KEY_PLACES] = <PyObject *>flight
         self._count += 1
         flight._holder, flight._domain = holder, domain
         self._domains[0][domain % DOMAIN_PLACES] += 1
@@ -261,6 +270,14 @@ cdef class InFlight:
         holder.held += 1
         self._rank(holder)
         return 0
+
+    cdef void _take_out(self, Flight flight) noexcept:
+        cdef PyObject **place = &self._places[flight._hash % KEY_PLACES]
+        while place[0] != <PyObject *>flight:
+            if place[0] == NULL:
+                return
+            place = &(<Flight>place[0])._next
+        place[0], flight._next = flight._next, NULL
 
     cdef int _rank(self, Holder holder) except -1:
         cdef Holder first
@@ -299,7 +316,7 @@ cdef class InFlight:
 
     # ---- who waits
 
-    cdef Holder _client(self, const uint8_t *address):
+    cdef Holder client_at(self, const uint8_t *address):
         """The client at `address`, which is known by its prefix."""
         cdef uint8_t prefix[ADDRESS_BYTES]
         cdef int bits = self._prefix_bits[0 if is_ipv4(address) else 1]
@@ -322,10 +339,10 @@ cdef class InFlight:
             self._keep(self._holder_of(_NO_CLIENT))
             return self._last
         wanted = packed(address)
-        return self._client(<const uint8_t *>PyBytes_AS_STRING(wanted))
+        return self.client_at(<const uint8_t *>PyBytes_AS_STRING(wanted))
 
     cdef Holder _client_of(self, waiter):
-        return self.client_of(waiter) if type(waiter) is Datagram else self._holder_at(waiter.address)
+        return self.client_at((<Datagram>waiter).client_at) if type(waiter) is Datagram else self._holder_at(waiter.address)
 
     cdef bint _join(self, Flight flight, int64_t port, waiter) except -1:
         cdef bytes place
@@ -380,10 +397,3 @@ cdef class InFlight:
         holder.waiting -= 1
         self._waiting -= 1
         return self._forget(holder)
-
-
-cdef list all_of(Flight flight):
-    """Whoever waits for it, in order of arrival."""
-    if flight._waiters is not None:
-        return list(flight._waiters.values())
-    return [] if flight._first is None else [flight._first]

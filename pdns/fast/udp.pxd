@@ -10,6 +10,7 @@ from pdns.fast.proxy_header cimport Balancers
 
 cdef enum:
     MOST_ANSWER_BYTES = 4096  # the largest max_udp_answer_bytes
+    MOST_SPARE = 256  # datagrams that are kept for queries to come
 
 
 cdef class Datagram(PendingQuery):
@@ -42,6 +43,7 @@ cdef class UdpListener:
     cdef ParsedPacket _heard[BATCH]
     cdef uint64_t _answered[SOURCE_COUNT]  # of the batch
     cdef list _undecided  # of the batch, as `Datagram`
+    cdef list _spare  # that were answered, for queries to come
     cdef CleanQueries _clean
     cdef int _fd
     cdef uint16_t _own_port
@@ -52,6 +54,7 @@ cdef class UdpListener:
     cdef int _take_all(self, int count, double now, int *unknown) except -1
     cdef int _look_at(self, const int *unknown, int count, double now) except -1
     cdef Datagram _datagram(self, int at, Py_ssize_t decide, double started_s)
+    cdef int answered(self, Datagram datagram) except -1
     cdef int _pass_on(self, int count) except -1
     cdef bint _is_sound(self, int at, Peer *peer) except -1
     cdef bint _unwrap(self, int at, uint8_t *client) except -1

@@ -28,6 +28,9 @@ from pdns.net.sockets import kernel_drops
 from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
 from pdns.wire.transport import Transport
 
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(object)
+
 cdef object _UDP = Transport.UDP
 
 cdef Py_ssize_t _MAX_QUERY_BYTES = MAX_QUERY_BYTES
@@ -98,6 +101,7 @@ cdef class UdpListener:
         self._outbox = Outbox(MOST_ANSWER_BYTES)
         self._clean = CleanQueries.__new__(CleanQueries)
         self._clean.listener = self
+        self._spare = []
         self._fd = sock.fileno()
         self.resume()
 
@@ -120,6 +124,7 @@ cdef class UdpListener:
         if self._fd >= 0:
             self._flush()
             self._fd = -1
+            self._spare.clear()
         self._sock.close()
 
     @property
@@ -254,11 +259,18 @@ cdef class UdpListener:
 
     cdef Datagram _datagram(self, int at, Py_ssize_t decide, double started_s):
         """The query at a place of the batch, to keep. `decide` as for `PendingQuery.settle`."""
-        cdef Datagram datagram = Datagram.__new__(Datagram)
+        cdef Datagram datagram = self._spare.pop() if self._spare else Datagram.__new__(Datagram)
         memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
+        datagram.monitored = False
         datagram.settle(self._fast_path, &self._heard[at], self._addresses[at], decide)
         datagram._listener, datagram.started_s = self, started_s
         return datagram
+
+    cdef int answered(self, Datagram datagram) except -1:
+        """Keep `datagram`, which its caller has in a list and a variable, for another query, unless somebody else has it as well."""
+        if Py_REFCNT(datagram) == 2 and len(self._spare) < MOST_SPARE:
+            self._spare.append(datagram)
+        return 0
 
     cdef int _pass_on(self, int count) except -1:
         cdef Datagram datagram

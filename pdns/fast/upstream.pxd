@@ -62,6 +62,7 @@ cdef class SocketSet:
     cdef ReplyHandler carrier
     cdef object forwarder
     cdef Outbox outbox
+    cdef bint joins  # the system cuts one message into datagrams
     # of the answers of a batch, in the forwarding kernel
     cdef uint64_t answers
     cdef double took_s
@@ -72,4 +73,5 @@ cdef class SocketSet:
     cdef uint32_t histogram[BUCKETS_AT_MOST + 1]
 
     cdef uint64_t draw(self) except? 0
+    cdef Py_ssize_t below(self, Py_ssize_t bound) except -1
     cdef int _receive(self, UdpSocket socket, double now) except -1

@@ -5,6 +5,7 @@
 import logging
 import os
 import select
+import socket as sockets
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN
@@ -28,6 +29,8 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef enum:
     SOCKETS_A_WAKE = 64
     RECEIVE_BYTES = 4096  # more than a query allows: what is too long must be seen to be
+
+_UDP_SEGMENT = 103  # of linux/udp.h
 
 cdef double _NEVER = float("inf")
 
@@ -201,6 +204,16 @@ cdef class UdpSocket:
         return 0
 
 
+cdef bint _knows_segments():
+    """Whether the system knows UDP_SEGMENT. One that does not might send the whole message."""
+    with sockets.socket(sockets.AF_INET, sockets.SOCK_DGRAM) as probe:
+        try:
+            probe.getsockopt(sockets.IPPROTO_UDP, _UDP_SEGMENT)
+        except OSError:
+            return False
+    return True
+
+
 cdef class SocketSet:
     """What the sockets of one upstream have in common. `events` as `pdns.upstream.exchange` has it."""
 
@@ -210,6 +223,7 @@ cdef class SocketSet:
         self._sockets = {}
         self._inbox = Inbox(RECEIVE_BYTES, named=False)
         self.outbox = Outbox(MOST_QUERY_BYTES)
+        self.joins = _knows_segments()
         self._random_at = RANDOM_WORDS
         self._epoll = select.epoll()
         self._fd = self._epoll.fileno()
@@ -236,6 +250,10 @@ cdef class SocketSet:
             self._random_at = 0
         self._random_at += 1
         return self._random[self._random_at - 1]
+
+    cdef Py_ssize_t below(self, Py_ssize_t bound) except -1:
+        """A number in 0..bound-1, for bounds far below 2**32."""
+        return <Py_ssize_t>(((self.draw() >> 32) * <uint64_t>bound) >> 32)
 
     def _readable(self):
         cdef epoll_event events[SOCKETS_A_WAKE]

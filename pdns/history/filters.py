@@ -26,7 +26,6 @@ SLICES: Final = 16
 ERROR_RATE: Final = 2.0**-SLICES
 GROWTH: Final = 2
 LEAST_CAPACITY: Final = 512
-BYTES_A_DIGEST: Final = SLICES / math.log(2) / 8
 _WIDE_BITS: Final = 1 << 15  # from so many bits a slice on, pybloom-live cuts a hash into 32-bit numbers, and from
 _WIDER_BITS: Final = 1 << 31  # so many on into 64-bit numbers, for which there is no need here
 _HEAD: Final = Struct("<idQd")  # growth, tightening, capacity of the first part, error rate

@@ -348,7 +348,7 @@ class QuicClients:
         self.flush()
 
     def drain(self, quiet_s: float = 0.0) -> None:
-        """Accept no more connections; answer what is asked; close connections without a query for `quiet_s`."""
+        """Accept no new connections. Close each one once it has no unanswered query and sent none for `quiet_s`."""
         self.draining, self._quiet_s = True, quiet_s
         self._newcomers.clear()
         for client in self._all:

@@ -9,7 +9,6 @@ from pdns.wire import protocol as p
 
 ALPN: Final = "doq"
 LENGTH_BYTES: Final = 2
-MAX_STREAM_BYTES: Final = LENGTH_BYTES + 65535
 
 
 class DoqErrorCode(IntEnum):

@@ -138,10 +138,6 @@ class ServerConnection(QuicConnection):
         """Whether there still is such a stream: the client has not confirmed its end."""
         return stream_id in self._streams
 
-    @property
-    def open_streams(self) -> int:
-        return len(self._streams)
-
     def acknowledge_now(self) -> None:
         """What is sent next acknowledges what was received."""
         space = self._spaces[tls.Epoch.ONE_RTT]

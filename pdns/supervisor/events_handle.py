@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -13,12 +12,11 @@ from pdns.config.schema import Config
 from pdns.config.written_paths import written_paths
 from pdns.files.sealed import read_only
 from pdns.ipc.channel import close_all
-from pdns.ipc.config_memfd import share_config, without_records
 from pdns.ipc.messages import ForgetWorker, Forgotten, Message, ServeEvents, TakeBlockset, WatchWorker
 from pdns.supervisor.child import Child
+from pdns.supervisor.process_handle import CountingHandle
 from pdns.supervisor.sealed_blockset import SealedBlockset
 from pdns.supervisor.worker_handle import WorkerHandle
-from pdns.telemetry.counters import Counters
 from pdns.telemetry.further_memories import wanted_memories
 
 NAME: Final = "events"
@@ -46,20 +44,18 @@ class Workers(Protocol):
     def writers(self) -> Sequence[WorkerHandle]: ...  # all that may still note something
 
 
-class EventsHandle:
+class EventsHandle(CountingHandle):
     """One for each supervisor."""
 
     def __init__(self, config: Callable[[], Config], workers: Callable[[], Workers]) -> None:
         """`config` and `workers` return what is live."""
-        self._config, self._workers = config, workers
-        self._loop = asyncio.get_running_loop()
-        self._counters: Counters | None = None
+        super().__init__(config, _COUNTERS, _LOOK_S)
+        self._workers = workers
         self._generation = 0  # of the blockset that was sent last
         self._watched: dict[int, tuple[str, ...]] = {}  # number of the event ring -> names of the further memories
         self._anew: frozenset[int] = frozenset()  # event rings of which the past is not recorded
         self._buried: dict[int, Buried] = {}  # number of the event ring -> memory that the process has not read to its end
         self._told_of: set[int] = set()  # of these: the process knows
-        self._looking: asyncio.TimerHandle | None = None
         self._child = Child(
             NAME,
             "pdns.events",
@@ -70,32 +66,12 @@ class EventsHandle:
             own_group=True,
         )
 
-    @property
-    def counters(self) -> list[Counters]:
-        """Its counters, once there was a process."""
-        return [] if self._counters is None else [self._counters]
-
-    @property
-    def restarts(self) -> int:
-        return self._child.restarts
-
-    @property
-    def failed_starts(self) -> int:
-        return self._child.failed_starts
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid
-
     def start(self) -> None:
         """Start the process, if events are recorded."""
         if self._config().events.enabled:
-            self._counters = self._counters or Counters.create(_COUNTERS)
-            self._child.start()
-            self._look()
+            self._start()
 
     async def restart(self) -> None:
-        """Replace the process, if there is one, by one of the program on the disk."""
         if self._child.pid is not None:
             await self._child.stop(None, _EXIT_S)
             self.start()
@@ -116,9 +92,7 @@ class EventsHandle:
 
     async def stop(self) -> None:
         """End the process, after it has read what the workers have noted."""
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
+        self._stop_looking()
         self._tell_workers()
         self._tell_of_buried()
         await self._child.stop(None, _EXIT_S)
@@ -127,12 +101,7 @@ class EventsHandle:
         """End the process and release all memory."""
         await self.stop()
         self._clear()
-        if self._counters is not None:
-            self._counters.close()
-            self._counters = None
-
-    def kill_now(self) -> None:
-        self._child.kill_now()
+        self._close_counters()
 
     def bury(self, process: WorkerHandle) -> None:
         """A worker is gone for good. Its memory is kept here until the events process has read it, or its successor has."""
@@ -189,19 +158,11 @@ class EventsHandle:
         self._tell_of_buried()
 
     def _send(self) -> None:
-        if self._counters is None:
-            return
-        config_fd = share_config(without_records(self._config()))
-        try:
-            self._child.send(ServeEvents(), [config_fd, self._counters.fd])
-        finally:
-            os.close(config_fd)
+        if self._counters is not None:
+            self._send_configured(self._child, ServeEvents(), [self._counters.fd])
 
-    def _look(self) -> None:
+    def _show_news(self) -> None:
         """Send each new blockset, and each new worker."""
-        if self._looking is not None:
-            self._looking.cancel()
-        self._looking = self._loop.call_later(_LOOK_S, self._look)
         self._send_blockset()
         self._tell_workers()
         self._tell_of_buried()

@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Callable
 from typing import Final
 
 from pdns.config.schema import Config
 from pdns.confinement.confine import listens_low
-from pdns.ipc.config_memfd import share_config, without_records
 from pdns.ipc.messages import Configure, Distrust, Message
 from pdns.supervisor.child import Child
+from pdns.supervisor.process_handle import ProcessHandle
 from pdns.supervisor.restart_needed import variables_of_feeds
 
 NAME: Final = "feeds"
 _EXIT_S: Final = 1.0
 
 
-class FeedsHandle:
+class FeedsHandle(ProcessHandle):
     """One for each supervisor."""
 
     def __init__(self, config: Callable[[], Config], message: Callable[[], Configure]) -> None:
         """`config` and `message` return the live configuration, and what is sent with it."""
+        super().__init__(config)
         self.heard: Callable[[Message], object] = lambda _: None  # called with each of its messages
-        self._config, self._message = config, message
+        self._message = message
         self._child = Child(
             NAME,
             "feeds.refresh",
-            asyncio.get_running_loop(),
+            self._loop,
             on_start=self._configure,
             on_message=lambda message: (self.heard(message), None)[1],
             on_exit=lambda: None,
             own_group=True,
         )
         self._child.variables = variables_of_feeds(config())
-
-    @property
-    def restarts(self) -> int:
-        return self._child.restarts
-
-    @property
-    def failed_starts(self) -> int:
-        return self._child.failed_starts
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid
 
     def start(self) -> None:
         self._child.start()
@@ -55,12 +42,8 @@ class FeedsHandle:
         await self._child.stop(None, _EXIT_S)
 
     async def restart(self) -> None:
-        """Replace the process by one of the program on the disk."""
         await self.stop()
         self.start()
-
-    def kill_now(self) -> None:
-        self._child.kill_now()
 
     def distrust(self, generation: int) -> None:
         """Report a blockset that workers cannot use."""
@@ -79,8 +62,4 @@ class FeedsHandle:
             await self.restart()
 
     def _configure(self) -> None:
-        config_fd = share_config(without_records(self._config()))
-        try:
-            self._child.send(self._message(), [config_fd])
-        finally:
-            os.close(config_fd)
+        self._send_configured(self._child, self._message())

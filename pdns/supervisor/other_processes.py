@@ -3,29 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
 
+from pdns.supervisor.process_handle import CountingHandle, ProcessHandle
 from pdns.telemetry.counters import Counters
-
-
-class ProcessHandle(Protocol):
-    """One process, as the supervisor owns it."""
-
-    @property
-    def pid(self) -> int | None: ...
-    @property
-    def restarts(self) -> int: ...
-    @property
-    def failed_starts(self) -> int: ...
-    async def restart(self) -> None: ...
-    def kill_now(self) -> None: ...
-
-
-class CountingHandle(ProcessHandle, Protocol):
-    """One that has counters."""
-
-    @property
-    def counters(self) -> list[Counters]: ...
 
 
 class OtherProcesses:

@@ -6,7 +6,6 @@ No part of the service waits for it: if it does not start, only QUIC is not answ
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -17,7 +16,6 @@ from typing import Final, NamedTuple, Protocol
 from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.schema import Config
 from pdns.errors import PdnsError
-from pdns.ipc.config_memfd import share_config, without_records
 from pdns.ipc.messages import (
     Drain,
     Message,
@@ -34,8 +32,8 @@ from pdns.net.sockets import bind_udp
 from pdns.supervisor.certificates import Certificates
 from pdns.supervisor.child import Child
 from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.process_handle import CountingHandle
 from pdns.supervisor.worker_handle import WorkerHandle
-from pdns.telemetry.counters import Counters
 from pdns.wire.transport import Transport
 
 NAME: Final = "quic"
@@ -78,7 +76,7 @@ def quic_endpoints(config: Config) -> dict[str, QuicEndpoint]:
     }
 
 
-class QuicHandle:
+class QuicHandle(CountingHandle):
     """One for each supervisor."""
 
     def __init__(
@@ -89,12 +87,11 @@ class QuicHandle:
         certificates: Callable[[], Certificates],
     ) -> None:
         """Each returns what is live. `listeners` has the key that names are steered with, and sockets that systemd opened."""
-        self._config, self._workers, self._listeners, self._certificates = config, workers, listeners, certificates
-        self._loop = asyncio.get_running_loop()
+        super().__init__(config, _COUNTERS, _LOOK_S)
+        self._workers, self._listeners, self._certificates = workers, listeners, certificates
         self._secret = os.urandom(32).hex()  # the same for each new process: tokens stay valid
         self._sockets: dict[str, socket.socket] = {}  # by transport and address
         self._bound: dict[str, socket.socket] = {}  # the same, for the configuration that is to go live
-        self._counters: Counters | None = None
         self._number = 0  # of the process
         self._child = self._new_child()
         self._next: Child | None = None  # that is to replace it
@@ -102,13 +99,7 @@ class QuicHandle:
         self._ended: list[Child] = []  # that were killed, and may still be there
         self._linked: dict[tuple[Child, int], int] = {}  # the child and the index of a worker -> the process of that worker
         self._relink_s: dict[tuple[Child, int], float] = {}  # the child and the process of a worker -> when
-        self._looking: asyncio.TimerHandle | None = None
         self._past_restarts = self._past_failures = 0
-
-    @property
-    def counters(self) -> list[Counters]:
-        """Its counters, once there was a process."""
-        return [] if self._counters is None else [self._counters]
 
     @property
     def restarts(self) -> int:
@@ -117,10 +108,6 @@ class QuicHandle:
     @property
     def failed_starts(self) -> int:
         return self._past_failures + self._child.failed_starts
-
-    @property
-    def pid(self) -> int | None:
-        return self._child.pid
 
     @property
     def receivers(self) -> list[Child]:
@@ -167,9 +154,7 @@ class QuicHandle:
         if not self._sockets:
             await self.stop()
         elif self._child.pid is None or self._child.stopping:
-            self._counters = self._counters or Counters.create(_COUNTERS)
-            self._child.start()
-            self._look()
+            self._start()
         else:
             self._send(self._child)
 
@@ -183,9 +168,7 @@ class QuicHandle:
 
     async def stop(self) -> None:
         """End the process, after it has answered what was asked."""
-        if self._looking is not None:
-            self._looking.cancel()
-            self._looking = None
+        self._stop_looking()
         for other in (self._next, self._leaving):
             if other is not None:
                 self._end(other)
@@ -200,9 +183,7 @@ class QuicHandle:
         self.discard()
         self._close_sockets(self._sockets)
         self._sockets = {}
-        if self._counters is not None:
-            self._counters.close()
-            self._counters = None
+        self._close_counters()
 
     def kill_now(self) -> None:
         for child in (self._child, self._next, self._leaving):
@@ -251,19 +232,13 @@ class QuicHandle:
     def _send(self, child: Child) -> None:
         if self._counters is None:
             return
-        config = self._config()
-        served = quic_endpoints(config)
+        served = quic_endpoints(self._config())
         listening = tuple(QuicSocket(served[name].section, name) for name in self._sockets if name in served)
         number = self._number if child is self._child else self._next_number
         message = ServeQuic(listening, number, self._secret, self._listeners().steering_key.hex(), self._workers().count)
         if (certificates := self._certificates().live) is not None:
             certificates.send_to(child, with_next=True)
-        config_fd = share_config(without_records(config))
-        try:
-            sockets = [self._sockets[one.endpoint].fileno() for one in listening]
-            child.send(message, [config_fd, self._counters.fd, *sockets])
-        finally:
-            os.close(config_fd)
+        self._send_configured(child, message, [self._counters.fd, *(self._sockets[one.endpoint].fileno() for one in listening)])
 
     def _heard(self, child: Child, message: Message) -> None:
         if isinstance(message, QuicReady) and child is self._next:
@@ -313,11 +288,8 @@ class QuicHandle:
         self._linked = {key: pid for key, pid in self._linked.items() if key[0] is not child}
         self._relink_s = {key: when_s for key, when_s in self._relink_s.items() if key[0] is not child}
 
-    def _look(self) -> None:
+    def _show_news(self) -> None:
         """Show new workers, the process and the one before it, which still has clients, to each other."""
-        if self._looking is not None:
-            self._looking.cancel()
-        self._looking = self._loop.call_later(_LOOK_S, self._look)
         children = [child for child in (self._child, self._leaving) if child is not None and child.pid is not None]
         now_s = self._loop.time()
         for worker in self._workers().current:

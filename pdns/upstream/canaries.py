@@ -69,7 +69,7 @@ class Canaries:
         self._rounds = [
             _ServerRounds(self._loop, self._stats, forwarder, server, section) for server in watched if server.name in names
         ]
-        forwarder.judged()
+        forwarder.choose_honest()
 
     def close(self) -> None:
         """Ask nothing more."""
@@ -139,7 +139,7 @@ class _ServerRounds:
             _log.info("upstream %s passes the canaries for %s", self.server.name, kind)
         else:
             _log.warning("upstream %s %s", self.server.name, _LIES[kind])
-        self._forwarder.judged()
+        self._forwarder.choose_honest()
 
     def _gauge(self, kind: CanaryKind, *, honest: bool) -> None:
         if kind is CanaryKind.VALIDATION:

@@ -1,4 +1,4 @@
-"""Canaries: what is asked, and what an answer proves. No I/O, no clock."""
+"""The questions of canaries, and the checks of their answers. No I/O, no clock."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from pdns.config.addresses import IPAddress
-from pdns.config.canary_rules import KnownName
 from pdns.config.canary_schema import CanarySection
+from pdns.config.canary_targets import KnownName
 from pdns.core.extended_errors import is_blocked
 from pdns.upstream.exchange import UpstreamQuestion
 from pdns.upstream.honesty import CanaryKind, CanaryResult

@@ -131,10 +131,10 @@ class Forwarder:
             group = group.fallback
         return found
 
-    def judged(self) -> None:
-        """Ask by what is known of the honesty of each server from now on."""
+    def choose_honest(self) -> None:
+        """Stop asking servers that canaries have found to lie. A group in which every server lies keeps them all."""
         for name, group in self._groups.items():
-            if group.judge():
+            if group.choose_honest():
                 _log.warning("every upstream of the group %s lies: they stay in use, as there is no other", name)
 
     def ask_canary(self, server: UpstreamServer, question: UpstreamQuestion, done: Done) -> None:

@@ -40,8 +40,8 @@ class UpstreamGroup:
             return honest
         return self.servers
 
-    def judge(self) -> bool:
-        """Find out anew who is honest. True when all lie that did not all lie before."""
+    def choose_honest(self) -> bool:
+        """Ask only honest servers from now on, or all if none is honest. True if none is and some were before."""
         honest = [server for server in self.servers if server.honesty.is_honest]
         all_lied, self.all_lie = self.all_lie, not honest
         self.honest = honest if 0 < len(honest) < len(self.servers) else self.servers

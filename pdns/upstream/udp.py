@@ -73,7 +73,7 @@ class UdpPool:
         self._family, self._sockaddr = resolved[0], resolved[4]
         self._wildcard = "::" if self._family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104  # connect() narrows it at once
         self._timers = timers
-        self._sockets: list[UdpSocket] = []
+        self.sockets: list[UdpSocket] = []  # that take queries
         self._retired: dict[UdpSocket, None] = {}  # oldest first
         self._sweeping = False
         self.socket_set = kernel.socket_set(server, loop, events) if kernel.socket_set is not None else None
@@ -95,7 +95,7 @@ class UdpPool:
 
     def sent(self, channel: UdpSocket) -> None:
         """`channel`, which was picked, has sent what it was picked for."""
-        if channel.used >= MAX_QUERIES and channel in self._sockets:
+        if channel.used >= MAX_QUERIES and channel in self.sockets:
             self._retire(channel)
 
     def is_local(self, error_number: int) -> bool:
@@ -122,30 +122,35 @@ class UdpPool:
         before, self._source = self._source, source
         if not before:
             return False
-        attempts = [attempt for channel in (*self._sockets, *self._retired) for attempt in self._abandon(channel)]
+        attempts = [attempt for channel in (*self.sockets, *self._retired) for attempt in self._abandon(channel)]
         self.events.abandoned(attempts)
         return True
 
     def _abandon(self, channel: UdpSocket) -> list[Attempt]:
         """Close `channel`. Gives what somebody still waits for there."""
-        if channel in self._sockets:
-            self._sockets.remove(channel)
+        if channel in self.sockets:
+            self.sockets.remove(channel)
         self._retired.pop(channel, None)
         waiting = channel.waiting()
         channel.close()
         return waiting
 
     def close(self) -> None:
-        for channel in (*self._sockets, *self._retired):
+        for channel in (*self.sockets, *self._retired):
             channel.close()
-        self._sockets.clear()
+        self.sockets.clear()
         self._retired.clear()
         if self.socket_set is not None:
             self.socket_set.close()
 
     @property
+    def has_enough(self) -> bool:
+        """Whether the next query goes to any of `sockets`, each as likely as the next, and not to a new one."""
+        return len(self.sockets) >= MAX_SOCKETS
+
+    @property
     def open_sockets(self) -> int:
-        return len(self._sockets) + len(self._retired)
+        return len(self.sockets) + len(self._retired)
 
     def drained(self, channel: UdpSocket) -> None:
         """No query waits on `channel` any more, and it takes no new ones."""
@@ -155,8 +160,8 @@ class UdpPool:
 
     def pick(self, now: float) -> UdpSocket:
         """A socket for the next query. Raises `OSError` when the system gives none."""
-        sockets = self._sockets
-        if len(sockets) < MAX_SOCKETS and (len(sockets) + len(self._retired) < self._max_open or not sockets):
+        sockets = self.sockets
+        if not self.has_enough and (len(sockets) + len(self._retired) < self._max_open or not sockets):
             try:
                 channel = self._open(now)
             except OSError:
@@ -192,7 +197,7 @@ class UdpPool:
         raise OSError("no free UDP port")
 
     def _retire(self, channel: UdpSocket) -> None:
-        self._sockets.remove(channel)
+        self.sockets.remove(channel)
         if channel.live == 0:
             channel.close()
             return
@@ -205,8 +210,8 @@ class UdpPool:
 
     def _sweep(self, _argument: None, now: float) -> None:
         self.has_moved(now)
-        for channel in [one for one in self._sockets if now - one.opened_s > MAX_AGE_S or now - one.last_used_s > MAX_IDLE_S]:
+        for channel in [one for one in self.sockets if now - one.opened_s > MAX_AGE_S or now - one.last_used_s > MAX_IDLE_S]:
             self._retire(channel)
-        self._sweeping = bool(self._sockets)
+        self._sweeping = bool(self.sockets)
         if self._sweeping:
             self._timers.at(now + _SWEEP_S, self._sweep, None)

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from pdns.errors import WireError
 from pdns.wire import protocol as p
 from pdns.wire.names import MAX_NAME_BYTES
+from pdns.wire.padding import QUERY_BLOCK_BYTES
 from pdns.wire.rdata import SHAPES, has_names, names_of
 
 HEADER = Struct("!HHHHHH")
 _RR = Struct("!HHIH")
 _QUESTION_TAIL = Struct("!HH")
-_QUERY_BLOCK_BYTES = 128
 _UPSTREAM_UDP_BYTES = 1232
 
 _FIXED_RDATA_BYTES = {p.A: 4, p.AAAA: 16}
@@ -60,7 +60,7 @@ def build_query(query_id: int, question: bytes, *, do: bool, cd: bool, edns: boo
     rest = question + b"\0\0\x29" + _UPSTREAM_UDP_BYTES.to_bytes(2) + (b"\0\0\x80\0" if do else b"\0\0\0\0")
     if not pad:
         return head + rest + b"\0\0"
-    padding = -(len(head) + len(rest) + 6) % _QUERY_BLOCK_BYTES
+    padding = -(len(head) + len(rest) + 6) % QUERY_BLOCK_BYTES
     return head + rest + (padding + 4).to_bytes(2) + b"\0\x0c" + padding.to_bytes(2) + bytes(padding)
 
 

@@ -6,10 +6,7 @@ so `bytes.lower()` folds a whole wire name at once.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
-
-import idna
 
 from pdns.errors import InvalidName
 
@@ -65,6 +62,8 @@ def to_ascii(text: str) -> str:
 
     Symbols that IDNA 2008 refuses and UTS 46 does not, such as a heart, are encoded: such names exist, and browsers look them up.
     """
+    import idna  # noqa: PLC0415 (0.4 MB of tables, which most processes never need)
+
     try:
         return idna.encode(text, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
@@ -78,6 +77,10 @@ def to_ascii(text: str) -> str:
 
 def _a_label(label: str) -> str:
     """The A-label of a label that is mapped already, after the criteria of UTS 46, 4.1. Raises `IDNAError` or `UnicodeError`."""
+    import unicodedata  # noqa: PLC0415
+
+    import idna  # noqa: PLC0415
+
     if label[2:4] == "--" or label.startswith("-") or label.endswith("-") or unicodedata.category(label[0]).startswith("M"):
         raise idna.IDNAError("hyphens or a combining mark where none may be")
     if any(char.isascii() and char.encode() not in _PLAIN for char in label):
@@ -87,6 +90,13 @@ def _a_label(label: str) -> str:
             raise idna.IDNAError("a joiner where none may be")
     idna.check_bidi(label)
     return "xn--" + label.encode("punycode").decode("ascii")
+
+
+def load_tables() -> None:
+    """Import now what names with other than ASCII letters need, in a process that may soon open no further files."""
+    import unicodedata  # noqa: F401, PLC0415
+
+    import idna  # noqa: F401, PLC0415
 
 
 def to_text(name: bytes) -> str:

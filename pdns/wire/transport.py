@@ -23,6 +23,5 @@ class Transport(StrEnum):
     def __init__(self, name: str) -> None:
         self.is_stream = name != "udp"  # then the client's address is proven, and length is bounded by the framing alone
         self.is_encrypted = name in _PORTS
-        self.is_over_udp = name in ("udp", "quic", "h3")
         self.has_keepalive = name in ("tcp", "tls")  # RFC 7828; HTTP and QUIC have means of their own (RFC 9250, 5.5.2)
         self.default_port = _PORTS.get(name, 53)

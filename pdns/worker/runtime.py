@@ -16,7 +16,7 @@ from typing import Final
 from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
-from pdns.config.canary_rules import watched_servers
+from pdns.config.canary_targets import watched_servers
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet

@@ -94,6 +94,10 @@ class Asker:
         wire = outcome.message.wire
         return [".".join(map(str, wire[one.rdata_at : one.end])) for one in outcome.message.answer if one.rtype == 1]
 
+    def why(self, server: str) -> str:
+        """Why the last connection or stream to `server` failed."""
+        return next(one.stream_error for one in self.forwarder._pools if one.name == server)
+
 
 class _Errors(logging.Handler):
     def __init__(self, problems: list[str]) -> None:

@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import pytest
 import uvloop
 
 Result = TypeVar("Result")
 
 LOOPS = ("asyncio", "uvloop")
+on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 
 def run_on(loop: str, main: Coroutine[Any, Any, Result]) -> Result:

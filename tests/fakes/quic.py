@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -121,6 +121,25 @@ class QuicEdge:
         self.relay.close()
         self.worker.close()
         self.counters.close()
+
+
+def run(
+    scene: Callable[[QuicEdge], Awaitable[None]],
+    transport: Transport = Transport.QUIC,
+    *,
+    limits: ClientLimits = LIMITS,
+    answer: Answerer = reply_of,
+) -> None:
+    """Run `scene` with a server, on a loop of its own."""
+
+    async def main() -> None:
+        edge = QuicEdge(transport, limits, answer)
+        try:
+            await scene(edge)
+        finally:
+            edge.close()
+
+    asyncio.run(main())
 
 
 class StreamClient(QuicConnectionProtocol):

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, cast
 
-import pytest
-
 from pdns.config.addresses import Endpoint
 from pdns.net.edge import Reply
 from pdns.net.sockets import bind_tcp
@@ -17,9 +15,7 @@ from pdns.net.tcp import TcpConnections, TcpListener
 from pdns.net.tcp_limits import TcpLimits
 from pdns.wire.framing import frame
 from tests.fakes.edges import FakeService, FakeStatistics, until
-from tests.fakes.loops import LOOPS
 
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 ROOMY: Final = TcpLimits()
 PATIENCE_S: Final = 30.0
 

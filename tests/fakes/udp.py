@@ -16,10 +16,8 @@ from pdns.net.edge import Reply
 from pdns.net.sockets import bind_udp
 from pdns.reference.udp_listener import ReferenceUdpListener
 from tests.fakes.edges import FakeService, FakeStatistics
-from tests.fakes.loops import LOOPS
 
 LISTENERS: dict[str, Any] = {"python": ReferenceUdpListener, "compiled": UdpListener}
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 on_both_binds = pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"], ids=["specific", "wildcard"])
 
 

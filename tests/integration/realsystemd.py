@@ -24,7 +24,6 @@ from types import TracebackType
 from typing import Final, Self
 
 ROOT: Final = Path(__file__).parents[2]
-UNITS: Final = ROOT / "deploy/systemd"
 SERVICE: Final = "protective-dns"
 SOURCE: Final = "/opt/protective-dns-source"  # outside of /home, /root and /tmp, which the unit hides
 _SYSTEMD: Final = "/usr/lib/systemd/systemd"

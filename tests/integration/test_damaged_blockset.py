@@ -88,7 +88,7 @@ def test_the_generation_before_is_used_until_a_new_one_is_made(tmp_path: Path, u
         path.write_text("".join(f"{name}\n" for name in (*LISTED, "third.example")))
         pdns.wait_for(lambda: pdns.addresses("third.example") == [SINKHOLE], "the second generation")
         pdns.stop()
-        names = (pdns.state_dir / "blocksets" / "current").resolve() / "names.marisa"
+        names = (pdns.state_dir / "blocksets" / "current").resolve() / "names.bin"
         os.truncate(names, names.stat().st_size // 2)
         pdns.start()
         assert pdns.addresses(LISTED[0]) == [SINKHOLE]

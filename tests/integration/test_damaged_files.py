@@ -107,8 +107,8 @@ FILES = (
     "lock", "overrides.json", "audit.jsonl", "feeds.json", "in_force.json", "hits.msgpack", "cases.jsonl", "zone-changes.sock",
     "requests", "reports/reports.json", "closed_reports.json",
     "feeds/compiled.json", "feeds/bad/copy.json", "feeds/bad/*.raw", "feeds/bad/*.parsed", "feeds/bad/hold.json",
-    "blocksets/current", "blocksets/N/manifest.json", "blocksets/N/bloom.bin", "blocksets/N/names.marisa",
-    "blocksets/N/records.bin", "blocksets/N/nets.bin", "blocksets/N/facts.bin", "blocksets/N/facts.msgpack",
+    "blocksets/current", "blocksets/N/manifest.json", "blocksets/N/bloom.bin", "blocksets/N/names.bin",
+    "blocksets/N/nets.bin", "blocksets/N/facts.bin", "blocksets/N/facts.msgpack",
     "audit-config.jsonl", "credentials.json",
 )  # fmt: skip
 

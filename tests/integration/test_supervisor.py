@@ -260,7 +260,7 @@ def test_a_damaged_blockset_is_not_used(tmp_path: Path, upstream: UpstreamThread
         blocksets = pdns.state_dir / "blocksets"
         bad = blocksets / "999999"
         subprocess.run(["cp", "-r", str((blocksets / "current").resolve()), str(bad)], check=True)
-        names = bad / "names.marisa"
+        names = bad / "names.bin"
         names.write_bytes(names.read_bytes()[:-1] + b"\xff")
         (blocksets / "next").symlink_to("999999")
         (blocksets / "next").replace(blocksets / "current")

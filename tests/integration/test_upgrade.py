@@ -29,10 +29,9 @@ NAMES = [f"n{number}.listed.test" for number in range(5_000)]
 SECOND = "second.test"
 OTHER_FORMAT = {
     "pdns/blockset/layout.py": (
-        ("FORMAT = 2\n", "FORMAT = 4\n"),
-        ("FORMAT_WITH_ACTIONS = 3 ", "FORMAT_WITH_ACTIONS = 5 "),
-        ('"names.marisa"', '"names.trie"'),
-        ("(BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE)", "(NETS_FILE, RECORDS_FILE, NAMES_FILE, BLOOM_FILE)"),
+        ("FORMAT = 4\n", "FORMAT = 5\n"),
+        ('NETS_FILE = "bloom.bin", "names.bin", "nets.bin"', 'NETS_FILE = "bloom.bin", "names.table", "nets.bin"'),
+        ("DATA_FILES = (BLOOM_FILE, NAMES_FILE, NETS_FILE)", "DATA_FILES = (NETS_FILE, NAMES_FILE, BLOOM_FILE)"),
     ),
     "feeds/entries.py": (
         ("_FORM: Final = 1\n", "_FORM: Final = 3\n"),

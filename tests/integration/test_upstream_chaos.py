@@ -13,7 +13,7 @@ import pytest
 from pdns.upstream import UpstreamAnswer, UpstreamFailure
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Asker, forwarding, url
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.upstream import (
     NOTIMP,
     REFUSED,
@@ -78,10 +78,10 @@ async def check_rest(asker: Asker) -> None:
         assert [channel.live for channel in channels if channel.live] == []
         if pools.udp is not None:
             assert not pools.udp._retired
-            assert [channel.live for channel in pools.udp._sockets if channel.live] == []
+            assert [channel.live for channel in pools.udp.sockets if channel.live] == []
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@on_both_loops
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("transports", ["udp", "tcp", "udp tcp udp"])
 def test_every_question_has_one_bounded_honest_end(loop: str, seed: int, transports: str) -> None:

@@ -13,14 +13,9 @@ import pytest
 from pdns.upstream import Forwarder, UpstreamAnswer, streams
 from tests.fakes.edges import until
 from tests.fakes.forwarding import forwarding
-from tests.fakes.identity import NAME, Identity, identity_in, pin
+from tests.fakes.identity import NAME, Identity, pin
 from tests.fakes.loops import run_on
 from tests.integration.encryptedservers import Dnsproxy, EncryptedDnsdist, EncryptedServer, EncryptedUnbound
-
-
-@pytest.fixture(scope="module")
-def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    return identity_in(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(params=["unbound", "dnsdist", "dnsproxy"])

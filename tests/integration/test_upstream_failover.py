@@ -14,7 +14,7 @@ import pytest
 from pdns.upstream import UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Asker, forwarding, url
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     Action,
@@ -26,8 +26,6 @@ from tests.fakes.upstream import (
     delayed,
     drop,
 )
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 
 def every_other(inner: Handler) -> Handler:

@@ -9,27 +9,15 @@ from h2.errors import ErrorCodes
 
 from pdns.upstream import UpstreamAnswer, UpstreamFailure, https, streams, tls
 from tests.fakes.edges import until
-from tests.fakes.forwarding import Asker, forwarding
+from tests.fakes.forwarding import forwarding
 from tests.fakes.https_upstream import HttpsUpstream, Request, Script, answered
-from tests.fakes.identity import NAME, Identity, identity_in, pin, signed_part
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.identity import NAME, Identity, pin, signed_part
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.upstream import FakeUpstream, answer, lower_casing, wrong_id, wrong_question
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
-
-
-@pytest.fixture(scope="module")
-def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    return identity_in(tmp_path_factory.mktemp("tls"))
 
 
 def url(upstream: HttpsUpstream, proof: str = NAME) -> str:
     return f"https://127.0.0.1:{upstream.port}/dns-query#{proof}"
-
-
-def reason(asker: Asker, server: str) -> str:
-    """Why the last connection or stream to `server` failed."""
-    return next(one.stream_error for one in asker.forwarder._pools if one.name == server)
 
 
 @on_both_loops
@@ -125,7 +113,7 @@ def test_what_is_no_answer_leads_elsewhere_at_once(case: str, identity: Identity
                 asker.forwarder._default.servers[1].health.sampled(1.0)  # so that the bad one is asked first
                 assert await asker.addresses("www.example.test") == ["192.0.2.7"]
                 assert asker.stats.by_upstream[url(bad), kind] == 1
-                assert why in reason(asker, url(bad))
+                assert why in asker.why(url(bad))
             async with forwarding(url(bad), ca_file=identity.ca_file) as asker:
                 for number in range(12):
                     assert isinstance(await asker.ask(f"www.n{number}.test"), UpstreamFailure)
@@ -251,7 +239,7 @@ def test_noise_instead_of_http(noise: bytes, identity: Identity) -> None:
         async with bad, FakeUpstream() as good, forwarding(url(bad), good, ca_file=identity.ca_file) as asker:
             asker.forwarder._default.servers[1].health.sampled(1.0)
             assert await asker.addresses("www.example.test") == ["192.0.2.7"]
-            assert "broke HTTP/2" in reason(asker, url(bad))
+            assert "broke HTTP/2" in asker.why(url(bad))
 
     run_on("asyncio", main())
 
@@ -281,7 +269,7 @@ def test_pins(loop: str, identity: Identity) -> None:
                 async with forwarding(server, ca_file=identity.ca_file, timeout_s=0.2) as asker:
                     while asker.stats.up[server]:  # three failures; a handshake slower than a question does not count
                         assert isinstance(await asker.ask("www.example.test"), UpstreamFailure)
-                    assert why in reason(asker, server)
+                    assert why in asker.why(server)
             assert not upstream.requests
             assert not expired.requests
 

@@ -8,27 +8,15 @@ import pytest
 
 from pdns.upstream import UpstreamAnswer, UpstreamFailure, quic, streams
 from tests.fakes.edges import until
-from tests.fakes.forwarding import Asker, forwarding
-from tests.fakes.identity import NAME, Identity, identity_in, pin
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.forwarding import forwarding
+from tests.fakes.identity import NAME, Identity, pin
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.quic_upstream import QuicRequest, QuicUpstream, Script, answered
 from tests.fakes.upstream import FakeUpstream, answer, wrong_id, wrong_question
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
-
-
-@pytest.fixture(scope="module")
-def identity(tmp_path_factory: pytest.TempPathFactory) -> Identity:
-    return identity_in(tmp_path_factory.mktemp("tls"))
 
 
 def url(upstream: QuicUpstream, proof: str = NAME) -> str:
     return f"quic://127.0.0.1:{upstream.port}#{proof}"
-
-
-def reason(asker: Asker, server: str) -> str:
-    """Why the last connection or stream to `server` failed."""
-    return next(one.stream_error for one in asker.forwarder._pools if one.name == server)
 
 
 @on_both_loops
@@ -89,7 +77,7 @@ def test_what_is_no_answer_leads_elsewhere_at_once(case: str, identity: Identity
             asker.forwarder._default.servers[1].health.sampled(1.0)  # so that the bad one is asked first
             assert await asker.addresses("www.example.test") == ["192.0.2.7"]
             assert asker.stats.by_upstream[url(bad), kind] == 1
-            assert why in reason(asker, url(bad))
+            assert why in asker.why(url(bad))
 
     run_on("asyncio", main())
 
@@ -148,7 +136,7 @@ def test_who_the_server_is(loop: str, identity: Identity) -> None:
                 async with forwarding(server, ca_file=identity.ca_file, timeout_s=0.2) as asker:
                     while asker.stats.up[server]:  # three failures; a handshake slower than a question does not count
                         assert isinstance(await asker.ask("www.example.test"), UpstreamFailure)
-                    assert why in reason(asker, server)
+                    assert why in asker.why(server)
             assert not upstream.requests
             assert not expired.requests
 

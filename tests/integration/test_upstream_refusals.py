@@ -9,7 +9,7 @@ import pytest
 
 from pdns.upstream import UpstreamAnswer, UpstreamFailure
 from tests.fakes.forwarding import forwarding, url
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import LOOPS, on_both_loops, run_on
 from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     FORMERR,
@@ -27,7 +27,6 @@ from tests.fakes.upstream import (
     rcode,
 )
 
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 EDE_DNSSEC_BOGUS = b"\0\x0f\0\x02\0\x06"
 
 

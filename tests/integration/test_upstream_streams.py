@@ -20,7 +20,7 @@ from pdns.worker.kernels import COMPILED
 from tests.descriptors import open_fds
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Recorder, forwarding, url
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.upstream import (
     Action,
     FakeUpstream,
@@ -40,8 +40,6 @@ from tests.fakes.upstream import (
     wrong_id,
     wrong_question,
 )  # fmt: skip
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 FORGED = answer("203.0.113.66")
 

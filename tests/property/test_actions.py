@@ -14,7 +14,6 @@ from feeds.formats.actions import ListedActions
 from feeds.parse import ParsedFeed
 from feeds.salvage import Salvaged
 from pdns.blockset.annotations import Annotations
-from pdns.blockset.layout import read_manifest
 from pdns.blockset.reader import Blockset
 from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, LOCAL_DATA, ListedAction
 from pdns.wire.names import from_text, reversed_key
@@ -64,7 +63,6 @@ def test_a_blockset_says_what_its_lists_say(lists: list[tuple[Listed, Networks]]
             [(rpz_feed(f"f{number}"), one) for number, one in enumerate(parsed)], directory, generation=1, created_s=0.0
         )
         blockset = Blockset.open(directory)
-        assert read_manifest(directory).format == (3 if any(one.actions.table for one in parsed) else 2)
         for number, (listed, networks) in enumerate(lists):
             for name, (bits, at_name, below) in listed.items():
                 for asked, reach, action in ((name, BLOCK_NAME | ALLOW_NAME, at_name), (b"\1x" + name, BLOCK_BELOW, below)):

@@ -130,7 +130,7 @@ def test_limits_are_shared_alike(limit: RateLimit, later: RateLimit, asked: list
         assert compiled[which].admits(address, now) is python[which].admits(address, now)
 
 
-@given(st.binary(min_size=17, max_size=128))
+@given(st.binary(min_size=17, max_size=240))
 def test_the_hash_is_that_of_the_library(data: bytes) -> None:
     """The digest that finds places in the Bloom filter is the one that `xxhash` gives."""
     assert matcher.digest128(data) == xxh128_digest(data)

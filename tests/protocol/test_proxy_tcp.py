@@ -21,8 +21,8 @@ from pdns.wire.proxy_header import (
     VERSION,
 )
 from tests.fakes.edges import Held, ReceivedMessage, echo, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.tcp import ROOMY, Clock, Peer, TcpServer, knock, listening, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.tcp import ROOMY, Clock, Peer, TcpServer, knock, listening
 from tests.proxied import DATAGRAM, PROXY, STREAM, header, raw, tlv
 
 BALANCER, OTHER, STRANGER = "127.0.0.2", "127.0.0.3", "127.0.0.4"

@@ -16,8 +16,8 @@ from pdns.errors import WireError
 from pdns.wire.proxy_header import MALFORMED, NO_CLIENT, NO_HEADER, TOO_LONG, VERSION, parse_header
 from tests.effort import examples
 from tests.fakes.edges import Held, ReceivedMessage, drop, echo, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.udp import LISTENERS, UdpServer, answer, listening, on_both_binds, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.udp import LISTENERS, UdpServer, answer, listening, on_both_binds
 from tests.property.test_proxy_header import HOSTILE
 from tests.proxied import DATAGRAM, PROXY, STREAM, header, raw, tlv
 

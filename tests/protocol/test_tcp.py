@@ -18,8 +18,8 @@ from pdns.net.tcp_limits import TcpLimits
 from pdns.wire.framing import MAX_MESSAGE_BYTES, frame
 from tests.effort import examples
 from tests.fakes.edges import Held, drop, echo, fail, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.tcp import ROOMY, listening, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.tcp import ROOMY, listening
 
 # RFC 7766: messages and how they are cut
 

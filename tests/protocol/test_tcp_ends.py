@@ -9,8 +9,8 @@ import pytest
 from pdns.net.tcp import TcpListener
 from pdns.wire.framing import frame
 from tests.fakes.edges import FakeService, Held, drop, echo, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.tcp import PATIENCE_S, ROOMY, TcpServer, listening, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.tcp import PATIENCE_S, ROOMY, TcpServer, listening
 
 
 @on_both_loops

@@ -10,8 +10,8 @@ import pytest
 from pdns.net.edge import Reply
 from pdns.net.stream import client_key
 from tests.fakes.edges import Held, echo, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.tcp import ROOMY, Clock, listening, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.tcp import ROOMY, Clock, listening
 
 
 @on_both_loops

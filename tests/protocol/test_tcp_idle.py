@@ -12,8 +12,8 @@ import pytest
 from pdns.net.stream import MAX_UNSENT_BYTES
 from pdns.wire.framing import MAX_MESSAGE_BYTES, frame
 from tests.fakes.edges import Held, echo, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.tcp import ROOMY, Clock, listening, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.tcp import ROOMY, Clock, listening
 
 
 @on_both_loops

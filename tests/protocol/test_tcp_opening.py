@@ -9,10 +9,8 @@ import pytest
 
 from pdns.net.tcp import Arrival
 from tests.fakes.edges import echo, message, until
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.tcp import ROOMY, TcpServer, listening
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 
 def opened(running: TcpServer, client: str) -> socket.socket:

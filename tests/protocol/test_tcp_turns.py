@@ -17,8 +17,8 @@ from pdns.net.sockets import TCP_BACKLOG
 from pdns.net.turns import MAX_REFUSALS
 from pdns.wire.framing import frame
 from tests.fakes.edges import echo, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.tcp import ROOMY, knock, listening, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.tcp import ROOMY, knock, listening
 
 
 @pytest.mark.parametrize("text_bytes", [0, 100])

@@ -18,8 +18,8 @@ from pdns.net.sockets import bind_udp
 from pdns.net.udp import MAX_QUERY_BYTES
 from tests.effort import examples
 from tests.fakes.edges import FakeService, Held, ReceivedMessage, drop, echo, fail, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.udp import LISTENERS, UdpServer, answer, client, listening, on_both_binds, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.udp import LISTENERS, UdpServer, answer, client, listening, on_both_binds
 
 
 @pytest.fixture(params=LISTENERS, autouse=True)

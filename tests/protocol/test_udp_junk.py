@@ -11,8 +11,8 @@ import pytest
 from loadtest.loopback import free_port
 from pdns.net.udp import MAX_QUERY_BYTES
 from tests.fakes.edges import echo, message, until
-from tests.fakes.loops import run_on
-from tests.fakes.udp import LISTENERS, UdpServer, answer, client, listening, on_both_binds, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.udp import LISTENERS, UdpServer, answer, client, listening, on_both_binds
 
 
 @pytest.fixture(params=LISTENERS, autouse=True)

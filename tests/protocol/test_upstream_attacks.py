@@ -14,7 +14,7 @@ import pytest
 from pdns.upstream import UpstreamAnswer, UpstreamFailure, udp
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Asker, forwarding, url
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     Action,
@@ -35,8 +35,6 @@ from tests.fakes.upstream import (
     wrong_id,
     wrong_question,
 )
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 FORGED = answer("203.0.113.66")
 

@@ -67,7 +67,7 @@ def test_a_liar_gives_no_second_opinion(run: Run, edge: Open) -> None:
             one, other = e.forwarder.servers
             for _ in range(LIES_TO_CONVICT):
                 one.honesty.found(CanaryKind.VALIDATION, CanaryResult.LIE)
-            e.forwarder.judged()
+            e.forwarder.choose_honest()
             wire = await e.ask("bogus.example")
             assert (wire[FLAGS_LOW] & 15, len(liar.asked()), len(honest.asked())) == (p.SERVFAIL, 0, 1)
             other.health.up = False

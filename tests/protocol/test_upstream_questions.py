@@ -10,7 +10,7 @@ import pytest
 from pdns.upstream import UpstreamAnswer, UpstreamFailure
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Asker, forwarding
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     BADVERS_OPT,
@@ -34,8 +34,6 @@ from tests.fakes.upstream import (
     then,
     without_edns,
 )
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 NAME = "a-rather-long-name-with-many-letters.example.test"
 FORGED = answer("203.0.113.66")

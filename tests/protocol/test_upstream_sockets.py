@@ -18,11 +18,9 @@ from pdns.upstream.exchange import Attempt
 from tests.descriptors import open_fds
 from tests.fakes.edges import until
 from tests.fakes.forwarding import forwarding, url
-from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.loops import on_both_loops, run_on
 from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import FakeUpstream, answer, delayed, drop
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 
 def open_descriptors() -> int:

@@ -81,9 +81,9 @@ def is_aside(path: Path, raw: bytes) -> bool:
 
 def _blockset(state_dir: Path) -> None:
     state_dir.mkdir(exist_ok=True)
-    manifest = b'{"format":4,"files":{},"mapped":[]}'
+    manifest = b'{"format":5,"files":{},"mapped":[]}'
     (state_dir / layout.MANIFEST_FILE).write_bytes(manifest)
-    with pytest.raises(OtherFormatError, match="its format is 4"):
+    with pytest.raises(OtherFormatError, match="its format is 5"):
         layout.read_manifest(state_dir)
 
 
@@ -322,7 +322,7 @@ _OTHERWISE = {  # rows whose proof is elsewhere
     "configuration for children, in memory": "tests/unit/ipc/test_config_memfd.py::test_an_unknown_key_is_refused",
 }
 ROWS: dict[str, tuple[str, Callable[[Path], None]]] = {
-    "`blocksets/N/`": (f"{layout.FORMAT}, {layout.FORMAT_WITH_ACTIONS}", _blockset),
+    "`blocksets/N/`": (str(layout.FORMAT), _blockset),
     "`feeds/compiled.json`": ("1", _compiled),
     "`feeds/FEED/copy.json`": ("1", _copy),
     "`feeds/FEED/hold.json`": (str(QuarantineRecord().version), _quarantined),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.config.canary_rules import watched_servers
+from pdns.config.canary_targets import watched_servers
 from pdns.config.groups import server_groups
 from tests.unit.config.loading import UPSTREAM, errors, loaded, make_home
 

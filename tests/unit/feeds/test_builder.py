@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from feeds.allowance import MIB, allowance_of
-from feeds.build import load, perform
+from feeds.build import perform
 from feeds.builder import Builder, BuildError
+from feeds.entries import Entries, whole
 from feeds.jobs import Compile, Compiled, Failed, Parse, Parsed, Part
 from feeds.refresh import build_once
 from feeds.store import Copy
@@ -50,8 +51,7 @@ def test_a_list_is_judged_and_its_entries_written(tmp_path: Path) -> None:
     result = parse(tmp_path, b"b.example\nc.example\nd.example\n", str(tmp_path / "before"))
     assert isinstance(result, Parsed)
     assert (result.added, result.removed) == (2, 1)
-    parsed = load(tmp_path / "sample.parsed")
-    assert parsed is not None
+    parsed = whole(Entries(tmp_path / "sample.parsed"))
     assert parsed.entries == 3
 
 

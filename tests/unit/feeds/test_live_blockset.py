@@ -27,7 +27,7 @@ def test_blocksets_survive_the_feeds(one_feed_offline: Prepared, tmp_path: Path)
     assert blockers(tmp_path, "bad.example") == {"sample"}
 
 
-@pytest.mark.parametrize("file", ["bloom.bin", "names.marisa", "manifest.json"])
+@pytest.mark.parametrize("file", ["bloom.bin", "names.bin", "manifest.json"])
 def test_a_damaged_blockset_is_built_anew(one_feed_offline: Prepared, tmp_path: Path, file: str) -> None:
     """A blockset that is not what its manifest says is replaced at the next start, without a network."""
     damaged = blocksets_directory(tmp_path) / CURRENT / file
@@ -57,7 +57,7 @@ def test_unfinished_work_is_cleared_away(one_feed: Served, tmp_path: Path) -> No
     """What a killed process left half done goes at the next start, even when nothing new is built."""
     whole = sorted(path.name for path in tmp_path.rglob("*"))
     (tmp_path / "blocksets" / ".building-9-1").mkdir()
-    (tmp_path / "blocksets" / ".building-9-1" / "names.marisa").write_bytes(b"half")
+    (tmp_path / "blocksets" / ".building-9-1" / "names.bin").write_bytes(b"half")
     (tmp_path / "feeds" / "sample" / "1-0.tmp").write_bytes(b"half")
     (tmp_path / "feeds.json.tmp").write_bytes(b"half")
     refresh(tmp_path, one_feed.feed)
@@ -82,7 +82,7 @@ def test_a_blockset_of_an_earlier_form_is_built_anew(one_feed: Served, tmp_path:
     old = msgspec.json.decode(manifest.read_bytes())
     del old["counts"], old["checksum"]
     manifest.write_bytes(msgspec.json.encode(old | {"format": 1}))
-    with pytest.raises(BlocksetError, match="format 2"):
+    with pytest.raises(BlocksetError, match="format 4"):
         live(tmp_path)
     assert refresh(tmp_path, one_feed.feed)["sample"].loaded
     assert blockers(tmp_path, "bad.example") == {"sample"}

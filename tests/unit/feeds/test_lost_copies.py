@@ -192,7 +192,7 @@ def test_the_blockset_before_will_do(lists: Lists) -> None:
     lists.refresh()
     lists.lose_source("one")
     lists.lose_copy("one")
-    (blocksets_directory(lists.state) / "2" / "names.marisa").write_bytes(b"damaged")
+    (blocksets_directory(lists.state) / "2" / "names.bin").write_bytes(b"damaged")
     lists.refresh()
     assert current_generation(lists.state) > 2
     assert blockers(lists.state, "bad.example") == {"one"}
@@ -206,7 +206,7 @@ def test_an_empty_blockset_takes_no_place(lists: Lists, record: bool) -> None:
     lists.refresh()
     lists.lose_source("one")
     lists.lose_copy("one")
-    (blocksets_directory(lists.state) / "1" / "names.marisa").write_bytes(b"damaged")
+    (blocksets_directory(lists.state) / "1" / "names.bin").write_bytes(b"damaged")
     if not record:
         remove(lists.state / "feeds" / "compiled.json")
     status = lists.refresh()

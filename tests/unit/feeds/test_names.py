@@ -58,3 +58,24 @@ def test_names_are_a_mapping(names: dict[bytes, int], other: bytes) -> None:
     assert list(held) == sorted(names)
     assert held.get(other) == names.get(other)
     assert (other in held) == (other in names)
+
+
+@given(st.lists(st.lists(KEY, max_size=6), max_size=40), BITS, st.dictionaries(KEY, BITS, max_size=6))
+def test_a_key_list_in_runs_is_a_dict(pieces: list[list[bytes]], bits: int, others: dict[bytes, int]) -> None:
+    """So many keys that they are sorted in runs, and merged: what a dict would hold, in order."""
+    keys = KeyList(run_keys=4)
+    for piece in pieces:
+        keys.extend(piece)
+    expected = dict(others) | {key: others.get(key, 0) | bits for piece in pieces for key in piece}
+    found = keys.merged(bits, others)
+    assert list(found.items()) == sorted(expected.items())
+    assert {key: found.get(key) for key in expected} == expected
+
+
+def test_a_key_list_holds_what_is_different() -> None:
+    """The same keys again and again, more than fit in a run: they are held once or twice, not each time."""
+    keys = KeyList(run_keys=100)
+    for _ in range(200):
+        keys.extend([b"%04d" % number for number in range(150)])
+    assert len(keys) <= 16 * 100
+    assert len(keys.merged(BLOCK_SUBTREE, {})) == 150

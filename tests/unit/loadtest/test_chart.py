@@ -41,6 +41,15 @@ def test_bars_are_logarithmic_and_within_the_picture() -> None:
     assert long / middle == pytest.approx(10.03, rel=0.05)  # log 58.44 / log 1.5
 
 
+def test_what_a_busy_machine_spoilt_is_pale() -> None:
+    """Its bars have a class of their own, and the note says what that means; without any, nothing is said of it."""
+    first = msgspec.structs.replace(RESULTS.paths[0], doubts=["other programs took 40% of the cores"])
+    text = chart.svg(msgspec.structs.replace(RESULTS, paths=[first, *RESULTS.paths[1:]]))
+    assert text.count('class="ours doubted"') == 1
+    assert "pale: beside other programs" in text
+    assert "pale" not in chart.svg(RESULTS)
+
+
 def test_readable_on_light_and_dark() -> None:
     """There is a colour of text for each scheme, another one in each, and no background that would be wrong in one of them."""
     text = chart.svg(RESULTS)

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest import certificates, encrypted, encrypted_goals, population, programs, server, tcprelay
+from loadtest import encrypted, encrypted_goals, population, programs, server, tcprelay
 from loadtest.encrypted import EncryptedField, EncryptedPlan
 from loadtest.encrypted_generate import SERVER_NAME
 from loadtest.encrypted_goals import BARE
@@ -19,6 +19,7 @@ from loadtest.packets import query
 from loadtest.peers import ALL, dnsdist, dnsproxy, unbound
 from loadtest.peers.peer import EncryptedListen, Peer, Setup
 from pdns.config import load
+from pdns.demo import certificates
 from tests.unit.loadtest.test_peers import needs
 
 pytestmark = pytest.mark.usefixtures("compiled")

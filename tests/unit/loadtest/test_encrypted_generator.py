@@ -12,12 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from loadtest import build, certificates, encrypted_goals, packets, process
+from loadtest import build, encrypted_goals, packets, process
 from loadtest.encrypted_generate import SERVER_NAME, EncryptedRun, command, generate, holding
 from loadtest.encrypted_goals import EncryptedPath
 from loadtest.encrypted_servers import EncryptedServer, bare
 from loadtest.loopback import Address
 from loadtest.programs import GeneratorError
+from pdns.demo import certificates
 from pdns.wire import names
 
 pytestmark = pytest.mark.usefixtures("compiled")

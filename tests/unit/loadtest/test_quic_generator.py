@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from loadtest import certificates, encrypted_goals, packets
+from loadtest import encrypted_goals, packets
 from loadtest.encrypted_generate import SERVER_NAME, command, generate
 from loadtest.loopback import Address, free_port
+from pdns.demo import certificates
 from pdns.wire import names
 
 pytest.importorskip("aioquic")

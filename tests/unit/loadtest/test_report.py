@@ -148,7 +148,10 @@ def test_what_a_busy_machine_spoilt_is_neither_met_nor_missed() -> None:
     peer = results.peers[0]
     doubted = msgspec.structs.replace(peer, paths=[msgspec.structs.replace(peer.paths[1], doubts=[why]), *peer.paths[2:]])
     busy = msgspec.structs.replace(
-        results, paths=[first, *results.paths[1:]], peers=[doubted, *results.peers[1:]], echo_doubts=["rounds differ by ±20%"]
+        results,
+        paths=[first, *results.paths[1:]],
+        peers=[doubted, *results.peers[1:]],
+        echo_doubts=["mix: rounds differ by ±20%", "x"],
     )
     text = shown(busy)
     row = next(line.split() for line in text.splitlines() if line.strip().startswith("forwarded answer from cache"))
@@ -156,8 +159,8 @@ def test_what_a_busy_machine_spoilt_is_neither_met_nor_missed() -> None:
     assert "all 10 goals met; 1 unusable: the machine was busy" in text
     assert f"note: unusable: forwarded answer from cache: {why}" in text
     assert f"note: unusable: forwarded answer from cache, latency: {why}" in text
-    assert f"note: unusable: good, blocked_seen: {why}" in text
-    assert "note: unusable: bare echo, and with it every ratio: rounds differ by ±20%" in text
+    assert f"note: unusable: good, 1 of 4 paths; blocked_seen: {why}" in text
+    assert "note: unusable: bare echo, and with it every ratio: mix: rounds differ by ±20%; and 1 more" in text
 
 
 @pytest.mark.parametrize(("ratio", "met"), [(1.15, True), (1.151, False)])

@@ -16,8 +16,8 @@ from pdns.wire.doh import HTTP_1_RESPONSE
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
 from tests.fakes.encrypted import EncryptedEdge, client_context, encrypted_edge
-from tests.fakes.loops import run_on
-from tests.fakes.tcp import PATIENCE_S, Peer, on_both_loops
+from tests.fakes.loops import on_both_loops, run_on
+from tests.fakes.tcp import PATIENCE_S, Peer
 from tests.http2frames import DATA, END_STREAM, Responses, frame, get, headers, post, reset, start, window_update
 
 H2 = client_context(protocols=("h2",))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import dns.message
@@ -16,22 +15,7 @@ from pdns.ipc.relay_frames import RelayAnswer, pack_answer
 from pdns.quic import clients as clients_module
 from pdns.quic.connection_ids import CONNECTION_ID_BYTES
 from pdns.quic.doq import DoqErrorCode, framed
-from tests.fakes.quic import LIMITS, QUERY, FakeWorker, QuicEdge, StreamClient, connected, reply_of, without_answer
-
-Scene = Callable[[QuicEdge], Awaitable[None]]
-
-
-def run(scene: Scene, make: Callable[[], QuicEdge] = QuicEdge) -> None:
-    """Run `scene` with a server."""
-
-    async def main() -> None:
-        edge = make()
-        try:
-            await scene(edge)
-        finally:
-            edge.close()
-
-    asyncio.run(main())
+from tests.fakes.quic import LIMITS, QUERY, FakeWorker, QuicEdge, StreamClient, connected, reply_of, run, silent, without_answer
 
 
 def test_queries_are_answered_with_what_is_known_of_the_client() -> None:
@@ -129,7 +113,7 @@ def test_cancelled_queries_count_until_the_worker_is_done() -> None:
             await asyncio.sleep(0.3)
             assert len(edge.worker.queries) <= LIMITS.max_streams
 
-    run(scene, lambda: QuicEdge(answer=lambda _: None))
+    run(scene, answer=silent)
 
 
 def test_a_query_without_an_answer_is_reset() -> None:
@@ -163,7 +147,7 @@ def test_a_client_must_read_what_it_asks_for() -> None:
             client.put(framed(QUERY))
             await asyncio.sleep(0.02)
 
-    run(scene, lambda: QuicEdge(limits=LIMITS._replace(max_streams=60)))
+    run(scene, limits=LIMITS._replace(max_streams=60))
 
 
 def test_under_load_a_client_proves_its_address() -> None:
@@ -288,7 +272,7 @@ def test_a_client_has_no_more_than_its_connections() -> None:
                 assert await second.ask(QUERY)
         assert edge.count("quic_refused_total", "made_room") >= 1
 
-    run(scene, lambda: QuicEdge(limits=LIMITS._replace(max_per_client=2)))
+    run(scene, limits=LIMITS._replace(max_per_client=2))
 
 
 def test_idle_connections_and_slow_handshakes_end() -> None:

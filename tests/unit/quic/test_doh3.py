@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -15,7 +15,7 @@ from aioquic.quic.events import QuicEvent, StreamDataReceived
 
 from pdns.quic import clients as clients_module
 from pdns.wire.transport import Transport
-from tests.fakes.quic import LIMITS, QUERY, QuicEdge, StreamClient, client_settings, reply_of, without_answer
+from tests.fakes.quic import LIMITS, QUERY, QuicEdge, StreamClient, client_settings, reply_of, run, without_answer
 
 BASE64 = base64.urlsafe_b64encode(QUERY).rstrip(b"=")
 POST = (b"POST", b"/dns-query", b"application/dns-message", QUERY)
@@ -65,17 +65,6 @@ async def browsing(port: int) -> AsyncIterator[HttpClient]:
         yield client
 
 
-def run(scene: Callable[[QuicEdge], Awaitable[None]], make: Callable[[], QuicEdge] = lambda: QuicEdge(Transport.H3)) -> None:
-    async def main() -> None:
-        edge = make()
-        try:
-            await scene(edge)
-        finally:
-            edge.close()
-
-    asyncio.run(main())
-
-
 def test_get_and_post_are_answered() -> None:
     """With the type, the age and the token of the path; many at a time."""
 
@@ -88,7 +77,7 @@ def test_get_and_post_are_answered() -> None:
             assert client.headers[asked[0]][b"cache-control"] == b"private, max-age=60"
             assert [one.client.token for one in edge.worker.queries][:2] == [b"s3cret", b""]
 
-    run(scene)
+    run(scene, Transport.H3)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +102,7 @@ def test_other_requests_are_refused(request_: tuple[bytes, ...], status: bytes) 
             assert edge.worker.queries == []
             assert (await client.response(client.request(*POST)))[0] == b"200"
 
-    run(scene)
+    run(scene, Transport.H3)
 
 
 def test_the_reason_of_a_worker_is_the_status() -> None:
@@ -125,7 +114,7 @@ def test_the_reason_of_a_worker_is_the_status() -> None:
                 edge.worker.answer = without_answer(status)
                 assert (await client.response(client.request(*POST)))[0] == b"%d" % status
 
-    run(scene)
+    run(scene, Transport.H3)
 
 
 def test_a_refusal_does_not_wait_for_the_end_of_the_request() -> None:
@@ -139,7 +128,7 @@ def test_a_refusal_does_not_wait_for_the_end_of_the_request() -> None:
             assert (await client.response(client.request(*POST)))[0] == b"200"
             assert all(len(one.queries._requests) == 0 for one in edge.clients._all)  # type: ignore[union-attr]
 
-    run(scene)
+    run(scene, Transport.H3)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +149,7 @@ def test_frames_that_may_not_be_there(data: bytes, code: int) -> None:
             await client.until(lambda: client.closed is not None)
             assert client.closed == code
 
-    run(scene)
+    run(scene, Transport.H3)
 
 
 def test_cancelled_requests_leave_nothing() -> None:
@@ -180,7 +169,7 @@ def test_cancelled_requests_leave_nothing() -> None:
                 assert not one.queries._requests  # type: ignore[union-attr]
                 assert not one.queries._asked  # type: ignore[union-attr]
 
-    run(scene)
+    run(scene, Transport.H3)
 
 
 def test_stalled_requests_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -196,4 +185,4 @@ def test_stalled_requests_end(monkeypatch: pytest.MonkeyPatch) -> None:
             await client.until(lambda: client.closed is not None)
             assert client.closed == ErrorCode.H3_EXCESSIVE_LOAD
 
-    run(scene)
+    run(scene, Transport.H3)

@@ -30,7 +30,7 @@ def test_liars_are_left_out_while_an_honest_one_works() -> None:
     made = UpstreamGroup("default", servers, "fastest", 10.0)
     assert made.usable == servers
     convict(one)
-    assert not made.judge()
+    assert not made.choose_honest()
     assert made.usable == [two, three]
     two.health.up = False
     assert made.usable == [two, three]
@@ -40,10 +40,10 @@ def test_liars_are_left_out_while_an_honest_one_works() -> None:
     assert made.usable == [two, three]
     convict(two)
     convict(three)
-    assert made.judge()
-    assert not made.judge(), "it is told once"
+    assert made.choose_honest()
+    assert not made.choose_honest(), "it is told once"
     assert made.usable == servers
     for _ in range(3):
         two.honesty.found(CanaryKind.REWRITING, CanaryResult.HONEST)
-    assert not made.judge()
+    assert not made.choose_honest()
     assert made.usable == [two]

@@ -5,12 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-import pytest
-
 from pdns.upstream.timers import TICK_S, Timers
-from tests.fakes.loops import LOOPS, run_on
-
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
+from tests.fakes.loops import on_both_loops, run_on
 
 
 @on_both_loops
