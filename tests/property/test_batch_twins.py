@@ -53,15 +53,15 @@ VARIANTS: list[dict[str, Any]] = [
 FAMILIES = {"queries_total", "responses_total", "blocked_total", "would_block_total", "feed_hits_total", "feed_only_hits_total"}
 
 
-class Asked(NamedTuple):
+class BatchQuery(NamedTuple):
     name: str
     qtype: str
     client: int
     options: dict[str, Any]
 
 
-ASKED = st.builds(
-    Asked,
+QUERIES = st.builds(
+    BatchQuery,
     st.one_of(st.sampled_from(LISTED), st.sampled_from(NAMES)),
     st.sampled_from(["A", "AAAA", "TXT", "HTTPS", "ANY"]),
     st.sampled_from([1, 1, 2]),
@@ -72,9 +72,9 @@ ENTRIES = st.lists(
 ).map(LocalRules)
 STEPS = st.lists(
     st.one_of(
-        st.lists(ASKED, min_size=3, max_size=12),
-        st.lists(ASKED, min_size=3, max_size=12),
-        st.lists(ASKED, min_size=3, max_size=12),
+        st.lists(QUERIES, min_size=3, max_size=12),
+        st.lists(QUERIES, min_size=3, max_size=12),
+        st.lists(QUERIES, min_size=3, max_size=12),
         ENTRIES,
         st.sampled_from(range(len(BLOCKSETS))),
     ),
@@ -83,7 +83,7 @@ STEPS = st.lists(
 )
 
 
-async def _ask(edge: Edge, batch: list[Asked]) -> dict[int, Any]:
+async def _ask(edge: Edge, batch: list[BatchQuery]) -> dict[int, Any]:
     """What came back, by id: all but the remaining TTLs."""
     clients = {}
     for number in (1, 2):
