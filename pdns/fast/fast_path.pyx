@@ -79,6 +79,7 @@ cdef class FastPath:
         """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true;
         `blocker` is `Resolver.blocker`."""
         self.check.adopt(rules)
+        self.first_sight.pause()
         config = rules.config
         policies, marks = rules.policy.tenant_policies, rules.client_marks
         if (

@@ -29,6 +29,10 @@ cdef class FirstSight:
         self._special = self._decided = NameSet(frozenset())
         self._special_filter_keys = self._entry_filter_keys = frozenset()
 
+    def pause(self):
+        """Leave every query to Python, until `adopt`: a change of rules that fails must not leave those of before in force here."""
+        self._blocker = None
+
     def adopt(self, rules, frozenset special_filter_keys not None, Blocker blocker):
         """Look at queries by `rules`, a `RuleSet`, from now on. `special_filter_keys` are those of `rules`; `blocker` is
         `Resolver.blocker`."""

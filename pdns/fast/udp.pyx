@@ -188,9 +188,10 @@ cdef class UdpListener:
         for source in range(SOURCE_COUNT):
             if self._answered[source]:
                 self._fast_path._fast_stats.lasted(source, self._answered[source], lasted_s)
-        if self._undecided or self._clean.count:
+        undecided, self._undecided = self._undecided, None
+        if undecided or self._clean.count:
             try:
-                self._service.on_queries(self._undecided, self._clean)
+                self._service.on_queries(undecided, self._clean)
             except Exception as error:
                 self._bugs.caught(error, "the decision about a query")
         return 0
