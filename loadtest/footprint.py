@@ -21,7 +21,10 @@ MORE_DESCRIPTORS = 4  # than at the start: pipes of a job, a page that is being 
 DISK_GROWTH, DISK_SLACK_BYTES = 2.0, 4_000_000  # two generations of a list, and a job at work
 
 _MAX_POINTS = 400
-_ROLES = {"pdns.worker": "worker", "feeds.refresh": "feeds", "pdns.events": "events", "pdns serve": "supervisor"}
+_ROLES = {
+    "pdns.worker": "worker", "feeds.refresh": "feeds", "pdns.events": "events", "pdns.page": "page", "pdns.quic": "quic",
+    "pdns serve": "supervisor",
+}  # fmt: skip
 
 
 class Life(NamedTuple):
@@ -53,7 +56,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tree(root: int) -> dict[Life, str]:
-    """`root` and all below it that live: what each is (worker, feeds, supervisor, or job for a child of those)."""
+    """`root` and all below it that live: what each is. A child of one of the long-lived processes is a job."""
     parents: dict[int, tuple[int, int, str]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

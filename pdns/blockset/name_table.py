@@ -87,7 +87,8 @@ class NameTable:
         data_at = ranks_at + 4 * (self._buckets // RANKED_BUCKETS + 1)
         if not self._buckets or len(content) != data_at + data_bytes:
             raise ValueError(f"{len(content)} bytes are not what the header says")
-        if max(self._parents, self.names) > data_bytes + 1 or self._root > records or (self.names and self._common >= records):
+        sound = max(self._parents, self.names) <= data_bytes + 1 and bool(self._root) <= self.names
+        if not sound or self._root > records or (self.names and self._common >= records):
             raise ValueError("the header contradicts itself")
         self.content, self._records, self._hash = content, records, NameHash(start, factor)
         self._offsets = content[HEADER.size : ranks_at].cast("I")

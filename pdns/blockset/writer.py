@@ -169,7 +169,10 @@ def _write_columns(
     bloom = BloomWriter(spool.filter_keys)
     for keys, _ in read():
         bloom.add(keys)
-    names = make_names(read, spool.seed, combination_of, common)
+    try:
+        names = make_names(read, spool.seed, combination_of, common)
+    except (ValueError, OverflowError) as exc:
+        raise BlocksetError(f"{directory / NAMES_FILE}: {exc}") from exc
     fact_bytes = _width(len(contents.rows))
     facts = array(FACT_CODES[fact_bytes], names.rows)
     facts.extend(row for _, row in ordered)

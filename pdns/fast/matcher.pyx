@@ -56,11 +56,11 @@ cdef class Matcher:
         memcpy(self._salt, <const char *>salt, SALT_BYTES)
         self._shallowest = shallowest
         PyObject_GetBuffer(names, &view, PyBUF_SIMPLE)
+        self._table.records = records
         fits = _take_header(&self._table, <const uint8_t *>view.buf, view.len)
         PyBuffer_Release(&view)  # as above
         if not fits:
             raise ValueError("not a table of names")
-        self._table.records = records
 
     cdef void start(self, const Question *question, Search *search) noexcept nogil:
         """Ask memory for the bits of the filter."""
@@ -89,14 +89,13 @@ cdef class Matcher:
     cdef void approach(self, const Question *question, Search *search) noexcept nogil:
         """Ask for the bucket itself."""
         cdef const uint8_t *label = question.key + search.filter_key
-        cdef const uint8_t *bucket
+        cdef uint32_t offset
         if search.clean or not label[0]:
             return
-        bucket = self._table.data + offset_of(
-            &self._table, bucket_of(search.hashed[1 if label[1 + label[0]] else 0], self._table.buckets)
-        )
-        prefetch(bucket)
-        prefetch(bucket + CACHE_LINE_BYTES)
+        offset = offset_of(&self._table, bucket_of(search.hashed[1 if label[1 + label[0]] else 0], self._table.buckets))
+        if offset < self._table.data_bytes:
+            prefetch(self._table.data + offset)
+            prefetch(self._table.data + min(offset + CACHE_LINE_BYTES, self._table.data_bytes - 1))
 
     cdef int match(self, const Question *question, const Search *search, Found *found, int most) noexcept nogil:
         """How many names are listed at and above the one of `question`, at most `most`: `found` gets them, the most specific first.
@@ -190,7 +189,7 @@ cdef class Matcher:
 
 
 cdef bint _take_header(NameTable *table, const uint8_t *content, Py_ssize_t size) noexcept nogil:
-    """False: the parts of the file are not where the header says."""
+    """False: the parts of the file are not where the header says, or it has records that there are not."""
     cdef uint32_t words[6]
     cdef uint64_t ranks_at, data_at
     if size < HEADER_BYTES:
@@ -202,4 +201,6 @@ cdef bint _take_header(NameTable *table, const uint8_t *content, Py_ssize_t size
     ranks_at = HEADER_BYTES + 4 * (<uint64_t>table.buckets + 1)
     data_at = ranks_at + 4 * (<uint64_t>table.buckets // RANKED_BUCKETS + 1)
     table.offsets, table.data = content + HEADER_BYTES, content + data_at
+    if table.root > table.records or (words[2] and table.common >= table.records):
+        return False
     return table.buckets > 0 and <uint64_t>size == data_at + table.data_bytes

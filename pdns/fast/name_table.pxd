@@ -96,13 +96,14 @@ cdef inline bint find_element(const NameTable *table, uint64_t hashed, uint64_t 
     """Whether the label of `piece` stands below the name with the number `parent`; `hashed` is the hash of the name that both make."""
     cdef uint32_t bucket = bucket_of(hashed, table.buckets)
     cdef uint32_t first = offset_of(table, bucket), last = offset_of(table, <uint64_t>bucket + 1)
-    cdef const uint8_t *at = table.data + first
-    cdef const uint8_t *end = table.data + last
+    cdef const uint8_t *at
+    cdef const uint8_t *end
     cdef const uint8_t *label
     cdef Varint above, number, listed
     cdef uint8_t head
     if first > last or last > table.data_bytes:
         return False
+    at, end = table.data + first, table.data + last
     while at < end:
         head = at[0]
         above = _varint(at + 1, end)

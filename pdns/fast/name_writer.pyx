@@ -81,8 +81,10 @@ cdef class _Builder:
     cdef bint _lists_root
     cdef uint32_t _root_row
     cdef bytearray _content
+    cdef uint8_t *_offsets
     cdef uint8_t *_data
     cdef uint64_t _data_bytes
+    cdef uint64_t _placed
     cdef c_array.array _rows
     cdef uint64_t _start, _factor
 
@@ -205,6 +207,7 @@ cdef class _Builder:
             memcpy(self._data + self._bytes[bucket], element, end - element)
             if listed:
                 self._rows.data.as_uints[self._listed[bucket]] = self._row
+                self._placed += 1
         self._bytes[bucket] += <uint32_t>(end - element)
         self._listed[bucket] += listed > 0
         return 0
@@ -261,6 +264,8 @@ cdef class _Builder:
         cdef uint32_t[::1] parts = array("I", bytes(4 * (self._buckets + 1 + self._buckets // _RANKED_BUCKETS + 1)))
         cdef uint32_t bucket, size, names, offset = 0
         cdef Py_ssize_t head, ranks_at = <Py_ssize_t>self._buckets + 1
+        if self._parents != self._most_parents:
+            raise ValueError("other names than the time before")
         self._names = self._lists_root
         for bucket in range(self._buckets):
             if bucket % _RANKED_BUCKETS == 0:
@@ -277,14 +282,24 @@ cdef class _Builder:
         head = memoryview(parts).nbytes + len(header)
         self._content = bytearray(head + self._data_bytes)
         self._content[:head] = header + bytes(parts)
-        self._data = <uint8_t *>PyByteArray_AS_STRING(self._content)
+        self._offsets = self._data = <uint8_t *>PyByteArray_AS_STRING(self._content)
+        self._offsets += len(header)
         self._data += head
-        self._rows = c_array.clone(array("I"), self._names, zero=True)
+        self._rows = array("I", bytes(4 * self._names))
         if self._lists_root:
             self._rows.data.as_uints[0] = self._root_row
+        self._placed = self._lists_root
         return 0
 
     cdef object made(self):
+        """The file. A bucket with a gap would end there: then names that stand behind it would not be listed."""
+        cdef uint32_t bucket, end
+        for bucket in range(self._buckets):
+            memcpy(&end, self._offsets + 4 * (<size_t>bucket + 1), 4)
+            if self._bytes[bucket] != end:
+                raise ValueError("other names than the time before")
+        if self._placed != self._names:
+            raise ValueError("other names than the time before")
         return NamesFile(self._content, self._rows)
 
 

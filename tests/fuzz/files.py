@@ -34,6 +34,7 @@ from pdns.state.overrides import Disabled, Indicator, Overrides
 from pdns.wire import proxy_header
 from tests.blocksets import write_all
 from tests.fuzz.mutate import Mutator, landmarks
+from tests.fuzz.nametables import NAME_TABLES
 from tests.fuzz.recordfiles import RECORD_FILES
 from tests.fuzz.sources import SOURCES
 from tests.fuzz.target import FileTarget
@@ -308,5 +309,6 @@ TARGETS: Final[dict[str, FileTarget]] = {
     "popularity": FileTarget(lambda: [b"1,google.com\n2,example.org\nexample.net\n"], _read_popular),
     "PROXY header": FileTarget(_headers, _read_header),
     **RECORD_FILES,
+    **NAME_TABLES,
     **SOURCES,
 }

@@ -153,10 +153,10 @@ def test_an_upgrade_to_another_format_leaves_no_name_open(
         with Client(pdns.dns_port, patience_s=60) as client:
             program.install(OTHER_FORMAT)
             upgrade(pdns)
-            assert live_format(pdns) == 4
+            assert live_format(pdns) == 5
             program.install({})
             upgrade(pdns)
-            assert live_format(pdns) == 2
+            assert live_format(pdns) == 4
             time.sleep(0.3)
         assert client.open == []
         assert client.unanswered == 0
@@ -180,7 +180,7 @@ def test_a_worker_that_dies_among_new_files_leaves_no_name_open(
         with Client(pdns.dns_port) as client:
             program.install(OTHER_FORMAT)
             before = pdns.kill_worker()
-            pdns.wait_for(lambda: live_format(pdns) == 4, "a blockset of the new format")
+            pdns.wait_for(lambda: live_format(pdns) == 5, "a blockset of the new format")
             pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
             assert before not in pdns.worker_pids
             time.sleep(0.3)
@@ -208,7 +208,7 @@ def test_workers_stay_when_no_blockset_can_be_made(tmp_path: Path, upstream: Ups
             upgrade(pdns)
             time.sleep(0.3)
         assert client.open == []
-        assert live_format(pdns) == 4
+        assert live_format(pdns) == 5
         pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
 
 
@@ -229,7 +229,7 @@ def test_a_restart_with_another_format_leaves_no_name_open(
         program.install(OTHER_FORMAT)
         with Client(port) as client:
             pdns.start()
-            assert live_format(pdns) == 4
+            assert live_format(pdns) == 5
             blocked = client.blocked
             pdns.wait_for(lambda: client.blocked > blocked + 50, "blocked")
             assert pdns.stop() == 0
@@ -238,7 +238,7 @@ def test_a_restart_with_another_format_leaves_no_name_open(
             program.install({})
             (program.directory / "feeds" / "entries.py").write_text("raise SystemExit(1)\n")
             pdns.start()
-            assert live_format(pdns) == 4
+            assert live_format(pdns) == 5
             blocked = client.blocked
             pdns.wait_for(lambda: client.blocked > blocked + 50, "blocked")
         assert client.open == []

@@ -111,9 +111,18 @@ def test_the_kernel_refuses_what_are_no_sorted_names(read: Reading, complaint: s
 
 
 def test_the_kernel_notices_other_names_the_next_time() -> None:
-    """It goes through the names three times: others than the time before never lead it out of its memory."""
+    """It goes through the names three times: others than the time before never lead it out of its memory, or to
+    a file with gaps.
+    """
     few, many = [b"\1a", b"\1b"], [bytes((1, letter, 1, letter, 1, letter)) for letter in range(1, 200)]
-    for changes in (1, 2):
-        turns = iter([(part, array("I", bytes(4 * len(part)))) for part in [few] * changes + [many] * (3 - changes)])
+    for parts in (
+        (few, many, many),
+        (few, few, many),
+        (many, few, few),
+        (many, many, few),
+        (many, many, many[1:]),
+        (few, few, []),
+    ):
+        turns = iter([(part, array("I", bytes(4 * len(part)))) for part in parts])
         with pytest.raises(ValueError, match="other names than the time before"):
             compiled(partial(islice, turns, 1), NameHash(1, 3), [0], 0)

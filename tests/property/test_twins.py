@@ -145,7 +145,7 @@ ALONE = make_blockset({"alpha": "evil.test a.b.com"})
 
 @given(NAMES, st.sampled_from([SHALLOW, DEEP, ALONE, make_blockset({}), make_blockset({"a": "."})]))
 def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
-    """Filter and trie say the same of a name whether they are asked from Python or from compiled code."""
+    """Filter and table say the same of a name whether they are asked from Python or from compiled code."""
     query = fast_query.parse_query(bytes(5) + b"\1" + bytes(6) + name + b"\0\1\0\1")
     assert list(matcher.Matcher(*blockset.mapped).find(query)) == list(blockset.find(filter_key(name), reversed_key(name)))
 
