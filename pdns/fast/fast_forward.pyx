@@ -37,14 +37,14 @@ cdef int _SERVFAIL = p.SERVFAIL
 _log = logging.getLogger("pdns.worker.service")
 
 
-cdef int _longest_first(list flights, int *order) noexcept:
-    """The places of `flights`, by the sizes of their questions. Returns how many."""
+cdef int _longest_first(list begun, int *order) noexcept:
+    """The places of `begun`, by the sizes of their questions. Returns how many."""
     cdef Py_ssize_t sizes[BATCH]
     cdef Py_ssize_t size
-    cdef int count = <int>len(flights), turn, at
+    cdef int count = <int>len(begun), turn, at
     must(count <= BATCH)
     for turn in range(count):
-        size = PyBytes_GET_SIZE((<Flight>flights[turn]).key)
+        size = PyBytes_GET_SIZE((<Flight>begun[turn]).key)
         at = turn
         while at > 0 and sizes[at - 1] < size:
             sizes[at], order[at] = sizes[at - 1], order[at - 1]
@@ -118,7 +118,7 @@ cdef class FastForward(ReplyHandler):
         return left
 
     cdef int _send_all(self, list begun, list askers, pool, bint exact, double now, list left) except -1:
-        """Send the queries of flights that have just begun for `askers`, at most a batch, and add to `left` whoever waits for one that no
+        """Send the queries of `begun`, which were asked by `askers`, at most a batch, and add to `left` whoever waits for one that no
         socket takes. The longest go first: those of one size leave together."""
         cdef SocketSet socket_set = pool.socket_set
         cdef int order[BATCH]

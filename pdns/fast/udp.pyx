@@ -268,8 +268,9 @@ cdef class UdpListener:
         return datagram
 
     cdef int answered(self, Datagram datagram) except -1:
-        """Keep `datagram`, which its caller has in a list and a variable, for another query, unless somebody else has it as well."""
-        if Py_REFCNT(datagram) == 2 and len(self._spare) < MOST_SPARE:
+        """Keep `datagram` for another query, unless something else holds it. For `FastForward.take` alone, which has it in a list and in
+        a variable."""
+        if Py_REFCNT(datagram) == 2 and self._fd >= 0 and len(self._spare) < MOST_SPARE:
             self._spare.append(datagram)
         return 0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -47,6 +48,31 @@ def test_an_answer_reaches_its_client_and_the_cache(run: Run, edge: Open) -> Non
             await e.ask("empty.example")
             await e.ask("empty.example")
             assert upstream.names().count("empty.example") == 2, "without an SOA a negative answer is not kept"
+
+    run(body())
+
+
+def test_the_object_of_a_query_is_used_again_unless_it_is_held(run: Run, edge: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answered query leaves its object to the next one. An object that something holds keeps saying what it said."""
+
+    async def body() -> None:
+        async with edge(fake.answer("192.0.2.9")) as (e, _):
+            if not e.compiled:
+                return
+            places: list[int] = []
+            held: list[Any] = []
+            ask = e.forwarder.ask
+
+            def asked(queries: list[Any], kernel: Any) -> list[Any]:
+                places.extend(map(id, queries))
+                held.extend(query for query in queries if query.qname.startswith(b"\4held"))
+                return ask(queries, kernel)
+
+            monkeypatch.setattr(e.forwarder, "ask", asked)
+            for name in ("one.example", "two.example", "held.example", "four.example", "five.example"):
+                await e.ask(name, query_id=len(places))
+            assert places[0] == places[1] == places[2] != places[3] == places[4]
+            assert [(query.id, query.qname) for query in held] == [(2, b"\4held\7example\0")]
 
     run(body())
 

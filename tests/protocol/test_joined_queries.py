@@ -96,7 +96,7 @@ def test_queries_of_one_size_leave_as_one_message(run: Run, monkeypatch: pytest.
 
 
 def test_they_arrive_one_by_one(run: Run) -> None:
-    """The kernel cuts them for a server that does not ask for them whole: 64 queries are 64 datagrams, at most eight of them from one port."""
+    """An upstream sees datagrams as ever: 64 queries are 64 datagrams, at most eight of them from one port."""
 
     async def body() -> None:
         upstream = Upstream(whole=False)
