@@ -66,7 +66,8 @@ def test_the_object_of_a_query_is_used_again_unless_it_is_held(run: Run, edge: O
             def asked(queries: list[Any], kernel: Any) -> list[Any]:
                 places.extend(map(id, queries))
                 held.extend(query for query in queries if query.qname.startswith(b"\4held"))
-                return ask(queries, kernel)
+                left: list[Any] = ask(queries, kernel)
+                return left
 
             monkeypatch.setattr(e.forwarder, "ask", asked)
             for name in ("one.example", "two.example", "held.example", "four.example", "five.example"):
