@@ -37,6 +37,7 @@ from pdns.blockset.spool import BloomWriter, NameSpool
 from pdns.core.listing import BLOCK_SUBTREE, ListedAction
 from pdns.errors import BlocksetError
 from pdns.files import safe_files
+from pdns.files.pieces import write_in_pieces
 from pdns.files.records import encode
 
 SPOOL_FILE = "spool"
@@ -185,7 +186,7 @@ def _write_columns(
         (FACT_TABLE_FILE, msgspec.msgpack.encode(table)),
     ):  # fmt: skip
         with safe_files.create(directory / name) as file:
-            file.write(content)
+            write_in_pieces(file, content)
     return _Written(counts, runs)
 
 

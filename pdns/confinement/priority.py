@@ -1,6 +1,6 @@
 """Feeds come last: whoever answers queries gets the processor, and the memory, first. The quic process is behind the workers.
 
-See `docs/decisions/0080-a-refresh-that-is-not-felt.md`.
+See `docs/decisions/0080-a-refresh-that-disturbs-less.md`.
 """
 
 from __future__ import annotations

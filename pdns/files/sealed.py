@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from pdns.files.pieces import pieces
+
 _POPULATE_READ: Final = 22  # MADV_POPULATE_READ, of Linux 5.14
 _SLICE_BYTES: Final = 256 * 1024  # for which the interpreter is held: some 50 us
 _PAUSE_S: Final = 0.0005
@@ -49,9 +51,10 @@ def sealed_memory(name: str, parts: Iterable[bytes | memoryview]) -> int:
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         for part in parts:
-            view = memoryview(part)
-            while view:
-                view = view[os.write(fd, view) :]
+            for piece in pieces(part):
+                left = piece
+                while left:
+                    left = left[os.write(fd, left) :]
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | _FIXED_SIZE)
     except BaseException:
         os.close(fd)
