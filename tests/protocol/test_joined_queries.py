@@ -72,7 +72,7 @@ async def _asked(upstream: Upstream, names: list[str]) -> None:
             number: [wanted[name]] for number, name in enumerate(names)
         }
         assert sorted(query.name for query in upstream.queries) == sorted(names)
-        assert len({(query.source, query.id) for query in upstream.queries}) == len(names)  # ids are drawn: two ports may share one
+        assert len({(query.source, query.id) for query in upstream.queries}) == len(names)  # two ports may draw the same
     finally:
         await edge.close()
         upstream.close()

@@ -16,8 +16,8 @@
 static const struct { const char *name; long number; } calls[] = {
     CALL(clone3), CALL(close_range), CALL(copy_file_range), CALL(eventfd2), CALL(fallocate), CALL(fsync), CALL(getpriority),
     CALL(getrandom), CALL(io_uring_enter), CALL(io_uring_setup), CALL(madvise), CALL(memfd_create), CALL(mremap), CALL(pidfd_open),
-    CALL(prctl), CALL(prlimit64), CALL(recvmmsg), CALL(rseq), CALL(sched_getaffinity), CALL(sched_setscheduler), CALL(sendmmsg),
-    CALL(setpgid), CALL(setpriority), CALL(setsockopt), CALL(socketpair), CALL(statx), CALL(symlink), CALL(sysinfo), CALL(vfork),
+    CALL(prctl), CALL(prlimit64), CALL(recvmmsg), CALL(rseq), CALL(sched_getaffinity), CALL(sched_setattr), CALL(sched_setscheduler),
+    CALL(sendmmsg), CALL(setpgid), CALL(setpriority), CALL(setsockopt), CALL(socketpair), CALL(statx), CALL(symlink), CALL(sysinfo), CALL(vfork),
     CALL(ioprio_set), CALL(seccomp), CALL(capset), CALL(capget), CALL(landlock_create_ruleset), CALL(landlock_add_rule),
     CALL(landlock_restrict_self), CALL(fcntl), CALL(flock), CALL(clock_gettime), CALL(sched_yield),
 };
