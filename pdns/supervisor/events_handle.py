@@ -22,7 +22,7 @@ from pdns.telemetry.further_memories import wanted_memories
 NAME: Final = "events"
 _COUNTERS: Final = 16384
 _LOOK_S: Final = 0.25
-_EXIT_S: Final = 3.0
+_EXIT_S: Final = 8.0  # what it has not recorded by then is lost; at low priority on a busy machine it needs some seconds
 _MOST_BURIED: Final = 32
 _GAUGES: Final = ("event_spool_bytes", "event_sink_up", "event_sink_lag_seconds")
 _log = logging.getLogger(__name__)

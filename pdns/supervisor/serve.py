@@ -3,8 +3,8 @@
 Order of start; the banner is printed once clients are answered:
   configuration - lock of the state directory - every socket - the workers' memory - workers, pages - feeds - banner.
 
-Order of shutdown (SIGTERM, SIGINT), so that no accepted query is lost; at most `drain_s` and two seconds:
-  our copies of the sockets - the workers, after they have answered queries in flight - feeds - pages - lock.
+Order of shutdown (SIGTERM, SIGINT), so that no accepted query is lost; at most `drain_s` and ten seconds:
+  our copies of the sockets - the workers, after they have answered queries in flight - feeds - pages - events - lock.
   A second SIGINT ends everything at once.
 
 SIGHUP, or a change of the file, loads a new configuration as a whole or not at all. If the terminal that started the server was

@@ -14,7 +14,8 @@ from tests.integration.encryptedserving import NAME, encrypted
 
 OF_THE_CERTIFICATE = {"cert_revocation", "DNS_CAArecord"}  # where it could be looked up is up to whoever issues it
 NOTHING = {"OK", "INFO", "DEBUG"}
-NOT_LOOKED = ("sessionresumption_ticket", "WARN")  # it was gone before the ticket came: a check that failed is no finding
+# A check that failed is no finding: it was gone before the ticket came; its own OpenSSL cannot load a module for GOST.
+NOT_LOOKED = {("sessionresumption_ticket", "WARN"), ("engine_problem", "WARN")}
 # protocols, ciphers, forward secrecy, order, defaults, and known attacks, which take most of the time: with one kind of key
 SCANS = {"ec": ["-p", "-s", "-f", "-P", "-S", "-U"], "rsa2048": ["-p", "-s", "-f", "-P", "-S"]}
 LIMITS = {"max_connections_per_client": 2000, "max_handshakes": 1000, "new_connections_per_client_per_s": 10000}
@@ -44,4 +45,4 @@ def test_testssl_finds_nothing(tmp_path: Path, transport: str, kind: str) -> Non
     assert "offered" in by_id["TLS1_3"], run.stdout  # it did reach the listener
     assert by_id["cert_chain_of_trust"] == "passed."
     flagged = [one for one in results if one["severity"] not in NOTHING and one["id"] not in OF_THE_CERTIFICATE]
-    assert [one for one in flagged if (one["id"], one["severity"]) != NOT_LOOKED] == []
+    assert [one for one in flagged if (one["id"], one["severity"]) not in NOT_LOOKED] == []

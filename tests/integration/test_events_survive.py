@@ -79,6 +79,7 @@ def trouble(pdns: RunningPdns) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.realtime  # at the end it has some seconds to record the rest
 @pytest.mark.timeout(600)
 def test_every_query_is_in_one_event(tmp_path: Path) -> None:
     """The tenants' clients, the counters, the spool, SQLite and the hours agree."""

@@ -24,8 +24,8 @@ def upstream() -> Iterator[UpstreamThread]:
 OPTIONAL_CALLS = (
     "pidfd_open", "io_uring_setup", "close_range", "prctl", "sched_setscheduler", "setpriority", "getpriority", "prlimit64",
     "sched_setattr", "sched_getaffinity", "vfork", "madvise", "mremap", "rseq", "sysinfo", "statx", "ioprio_set",
-    "copy_file_range", "setsockopt/2=51", "setsockopt/2=33", "seccomp", "capset", "capget", "landlock_create_ruleset", "landlock_add_rule",
-    "landlock_restrict_self", "prctl/0=38", "prctl/0=4",
+    "copy_file_range", "setsockopt/2=51", "setsockopt/2=33", "seccomp", "capset", "capget", "landlock_create_ruleset",
+    "landlock_add_rule", "landlock_restrict_self", "prctl/0=38", "prctl/0=4",
 )  # fmt: skip  # 51: SO_ATTACH_REUSEPORT_CBPF, 33: SO_RCVBUFFORCE, 38: no_new_privs, 4: dumpable
 NECESSARY_CALLS = ("memfd_create", "recvmmsg", "sendmmsg")
 BROKEN_CALLS = ("clone3", "socketpair", "eventfd2", "fsync", "symlink", "flock", "setsockopt", "fcntl", "getrandom", "setpgid")

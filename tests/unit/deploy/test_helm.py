@@ -264,5 +264,5 @@ def test_a_package_has_the_rules(tmp_path: Path) -> None:
 
 
 def test_the_grace_is_that_of_the_supervisor() -> None:
-    """The chart counts on what the program promises: at most drain_s and two seconds."""
-    assert "at most `drain_s` and two seconds" in (sys.modules[Supervisor.__module__].__doc__ or "")
+    """The chart counts on what the program promises: at most drain_s and ten seconds."""
+    assert "at most `drain_s` and ten seconds" in (sys.modules[Supervisor.__module__].__doc__ or "")
