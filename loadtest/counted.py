@@ -123,7 +123,7 @@ def _udp_socket() -> socket.socket:
 
 
 def _paths(people: Population) -> Iterator[tuple[str, Callable[[int], Iterator[bytes]], list[bytes]]]:
-    """Key, queries by seed, and what is asked before."""
+    """Of each path: its key, its queries for a seed, and the queries that are asked before them."""
     few = msgspec.structs.replace(people, benign=people.benign[:NAMES], listed=people.listed[:NAMES])
     count = BATCH * BATCHES
     popular = [query for query, _ in zip(traffic.every_benign(few), few.benign, strict=False)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from pdns.blockset.name_table import HAS_CHILDREN, HAS_RECORD, HEADER, MAGIC, RANKED_BUCKETS, NameHash, bucket_of
+from pdns.wire.varint import varint
 
 BUCKET_ELEMENTS: Final = 4  # on average
 Stretches: TypeAlias = "Iterable[tuple[list[bytes], memoryview[int] | array[int]]]"
@@ -51,9 +52,9 @@ def write_names(read: Callable[[], Stretches], seed: NameHash, records: Sequence
             label = key[len(above[key]) + 1 :]
             listed = records[row_of[key]] + 1 if key in row_of else 0
             head = len(label) | HAS_CHILDREN * (key in children) | HAS_RECORD * (listed != common + 1)
-            data += bytes((head,)) + _varint(number_of[above[key]]) + label
-            data += _varint(number_of[key]) if head & HAS_CHILDREN else b""
-            data += _varint(listed) if head & HAS_RECORD else b""
+            data += bytes((head,)) + varint(number_of[above[key]]) + label
+            data += varint(number_of[key]) if head & HAS_CHILDREN else b""
+            data += varint(listed) if head & HAS_RECORD else b""
             if listed:
                 by_number.append(row_of[key])
         offsets.append(len(data))
@@ -77,12 +78,3 @@ def _hash(key: bytes, seed: NameHash) -> int:
     for element, above in _elements(key):
         hashed = seed.below(hashed, element[len(above) :])
     return hashed
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)

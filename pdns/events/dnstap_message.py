@@ -9,6 +9,8 @@ import ipaddress
 import struct
 from typing import Final, NamedTuple
 
+from pdns.wire.varint import varint
+
 CLIENT_QUERY, CLIENT_RESPONSE = 5, 6  # Message.Type
 POLICY_NXDOMAIN, POLICY_NODATA, POLICY_PASS, POLICY_DROP, POLICY_LOCAL_DATA = 1, 2, 3, 4, 6  # Policy.Action
 _TRANSPORTS: Final = {"udp": 1, "tcp": 2, "tls": 3, "https": 4, "quic": 7, "h3": 4}  # SocketProtocol
@@ -79,21 +81,12 @@ def _time(field: int, time_s: float) -> bytes:
     """Seconds in `field`, nanoseconds in the next one."""
     total_ns = round(time_s * 1e9)
     seconds, nanoseconds = divmod(total_ns, 10**9)
-    return _number(field, seconds) + _varint((field + 1) << 3 | 5) + _FIXED32.pack(nanoseconds)
+    return _number(field, seconds) + varint((field + 1) << 3 | 5) + _FIXED32.pack(nanoseconds)
 
 
 def _number(field: int, value: int) -> bytes:
-    return _varint(field << 3) + _varint(value)
+    return varint(field << 3) + varint(value)
 
 
 def _bytes(field: int, value: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(value)) + value if value else b""
-
-
-def _varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return varint(field << 3 | 2) + varint(len(value)) + value if value else b""
